@@ -1,0 +1,1 @@
+//! Fits models into devices: the stable API. Under construction in its first commits.

@@ -1,0 +1,1 @@
+//! Opens models, promises memory, runs them, samples. Under construction in its first commits.

@@ -1,0 +1,1 @@
+//! Checks against independent oracles. Under construction in its first commits.
