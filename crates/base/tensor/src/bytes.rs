@@ -35,17 +35,19 @@ impl Bytes {
     }
 
     /// The difference, or zero where `other` is larger.
+    #[must_use]
     pub const fn saturating_sub(self, other: Self) -> Self {
         Self(self.0.saturating_sub(other.0))
     }
 
     /// The next multiple of `align`, which is a power of two; saturates at the largest multiple.
+    #[must_use]
     pub const fn align_up(self, align: u64) -> Self {
         debug_assert!(align.is_power_of_two());
         let mask = align - 1;
         match self.0.checked_add(mask) {
             Some(n) => Self(n & !mask),
-            None => Self(u64::MAX & !mask),
+            None => Self(!mask),
         }
     }
 

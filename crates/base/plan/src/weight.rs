@@ -1,0 +1,71 @@
+//! Weights by name and place in their tensor, and where their bytes come from.
+
+use crate::backend::Refusal;
+use alloc::string::String;
+use tensor::{Bytes, Shape, TensorType};
+
+/// Names a [`Weight`] of one graph or plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WeightId(pub u32);
+
+/// A constant operand: a tensor of the model, or some of its rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Weight {
+    /// The stored tensor's name.
+    pub tensor: String,
+    /// How its elements are stored.
+    pub ty: TensorType,
+    /// The extents of this operand (a part of the tensor where that is fused), outermost first.
+    pub shape: Shape,
+    /// Rows of the stored tensor that precede this operand.
+    pub first_row: u64,
+}
+
+impl Weight {
+    /// Bytes of one row as stored.
+    ///
+    /// # Panics
+    /// If a row is no whole number of blocks (the importer guarantees that it is).
+    pub fn row_bytes(&self) -> u64 {
+        self.ty.row_bytes(self.shape.last()).expect("the importer checked the row")
+    }
+
+    /// Number of rows: the product of all dimensions but the last.
+    ///
+    /// # Panics
+    /// If that overflows (the importer guarantees that it does not).
+    pub fn rows(&self) -> u64 {
+        self.shape.rows().expect("the importer checked the shape")
+    }
+
+    /// Bytes as stored.
+    pub fn stored_bytes(&self) -> Bytes {
+        Bytes(self.row_bytes().saturating_mul(self.rows()))
+    }
+}
+
+/// Why a weight's bytes could not be had.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("tensor `{tensor}`: {reason}")]
+pub struct ReadError {
+    /// The tensor that was read.
+    pub tensor: String,
+    /// What went wrong, naming file and offset.
+    pub reason: String,
+}
+
+/// Where weights come from: a file, several files, or memory.
+pub trait WeightSource: Send + Sync {
+    /// Fills `out` with the bytes of `weight` from row `row` on (whole rows), as stored.
+    ///
+    /// # Errors
+    /// If the bytes cannot be read, or the source has changed since it was opened.
+    fn read_rows(&self, weight: &Weight, row: u64, out: &mut [u8]) -> Result<(), ReadError>;
+}
+
+impl Weight {
+    /// Says that a backend cannot use this weight's type.
+    pub fn refuse(&self, backend: &str) -> Refusal {
+        Refusal::WeightType { backend: backend.into(), tensor: self.tensor.clone(), ty: self.ty }
+    }
+}
