@@ -1,0 +1,199 @@
+//! Large memory: zeroed, 64-byte aligned, on huge pages where the system has them.
+//!
+//! A [`Region`] is all that a program or a state allocates. On Linux it is an anonymous mapping
+//! that begins on a 2 MiB boundary and asks for huge pages, because page walks and not DRAM bound
+//! decoding otherwise (38 against 67 GB/s, measured on a 2-core Zen 4 virtual machine). The system's
+//! refusal is an error, never an abort.
+#![expect(unsafe_code, reason = "maps memory")]
+
+use core::ptr::NonNull;
+use std::fmt;
+use tensor::Bytes;
+
+/// Bytes of a huge page, and the alignment of regions that are at least as large.
+const HUGE: usize = 2 << 20;
+
+/// Bytes between two touches: no system has smaller pages.
+const PAGE: usize = 4096;
+
+/// The system would not give memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the system refused {0}")]
+pub struct Refused(pub Bytes);
+
+/// Zeroed memory of one owner, given back on drop.
+pub struct Region {
+    base: NonNull<u8>,
+    len: usize,
+}
+
+// SAFETY: a region owns its memory; shared access is through `&self` and only reads.
+unsafe impl Send for Region {}
+// SAFETY: as above.
+unsafe impl Sync for Region {}
+
+impl Region {
+    /// Memory of `bytes`, zeroed; pages are not there yet.
+    ///
+    /// # Errors
+    /// If the system refuses.
+    pub fn new(bytes: Bytes) -> Result<Self, Refused> {
+        let refused = Refused(bytes);
+        let len = bytes.to_usize().filter(|&len| len <= isize::MAX as usize - 2 * HUGE);
+        let len = len.ok_or(refused)?;
+        if len == 0 {
+            return Ok(Self { base: NonNull::<Line>::dangling().cast(), len });
+        }
+        os::map(len).map(|base| Self { base, len }).ok_or(refused)
+    }
+
+    /// Memory of `bytes` whose pages are all there, so that later writes cannot fail.
+    ///
+    /// # Errors
+    /// If the system refuses.
+    pub fn touched(bytes: Bytes) -> Result<Self, Refused> {
+        let mut region = Self::new(bytes)?;
+        for byte in region.bytes_mut().iter_mut().step_by(PAGE) {
+            // SAFETY: a reference is valid for a write; volatile, as the value is already zero.
+            unsafe { core::ptr::write_volatile(byte, 0) };
+        }
+        Ok(region)
+    }
+
+    /// The memory, to read.
+    pub fn bytes(&self) -> &[u8] {
+        // SAFETY: the mapping has `len` initialised bytes and lives as long as `self`.
+        unsafe { core::slice::from_raw_parts(self.base.as_ptr(), self.len) }
+    }
+
+    /// The memory, to write.
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as above, and the borrow is exclusive.
+        unsafe { core::slice::from_raw_parts_mut(self.base.as_ptr(), self.len) }
+    }
+}
+
+/// What an empty region points to: aligned as all regions are.
+#[repr(align(64))]
+struct Line;
+
+impl Drop for Region {
+    fn drop(&mut self) {
+        if self.len > 0 {
+            // SAFETY: `base` and `len` are those of a successful `map`; nothing borrows them.
+            unsafe { os::unmap(self.base, self.len) };
+        }
+    }
+}
+
+impl fmt::Debug for Region {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Region({})", Bytes(self.len as u64))
+    }
+}
+
+#[cfg(target_os = "linux")]
+mod os {
+    use super::{HUGE, NonNull, PAGE};
+
+    /// Bytes of the mapping for `len` usable bytes.
+    fn whole(len: usize) -> usize {
+        len.next_multiple_of(PAGE)
+    }
+
+    /// Zeroed memory, on a 2 MiB boundary where it is that large.
+    pub(super) fn map(len: usize) -> Option<NonNull<u8>> {
+        let len = whole(len);
+        let slack = if len >= HUGE { HUGE } else { 0 };
+        // SAFETY: an anonymous mapping at an address of the system's choice touches nothing else.
+        let raw = unsafe {
+            libc::mmap(
+                core::ptr::null_mut(),
+                len + slack,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
+                -1,
+                0,
+            )
+        };
+        if raw == libc::MAP_FAILED {
+            return None;
+        }
+        let start = raw.addr();
+        let head = if slack > 0 { start.next_multiple_of(HUGE) - start } else { 0 };
+        if head > 0 {
+            // SAFETY: the first `head` bytes belong to the mapping just made.
+            unsafe { libc::munmap(raw, head) };
+        }
+        let base = raw.wrapping_byte_add(head);
+        if slack > head {
+            // SAFETY: so do the bytes beyond `head + len`.
+            unsafe { libc::munmap(base.wrapping_byte_add(len), slack - head) };
+        }
+        if slack > 0 {
+            // SAFETY: advice about our own mapping; a refusal only costs speed.
+            unsafe { libc::madvise(base, len, libc::MADV_HUGEPAGE) };
+        }
+        NonNull::new(base.cast())
+    }
+
+    /// Gives memory back.
+    ///
+    /// # Safety
+    /// `base` came from `map(len)`, and nothing uses the memory any more.
+    pub(super) unsafe fn unmap(base: NonNull<u8>, len: usize) {
+        // SAFETY: the caller vouches for the range.
+        unsafe { libc::munmap(base.as_ptr().cast(), whole(len)) };
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod os {
+    use super::{HUGE, NonNull};
+    use std::alloc::{Layout, alloc_zeroed, dealloc};
+
+    fn layout(len: usize) -> Layout {
+        let align = if len >= HUGE { HUGE } else { 64 };
+        Layout::from_size_align(len, align).expect("`Region::new` bounds the length")
+    }
+
+    /// Zeroed memory, on a 2 MiB boundary where it is that large.
+    pub(super) fn map(len: usize) -> Option<NonNull<u8>> {
+        // SAFETY: the layout's size is not zero.
+        NonNull::new(unsafe { alloc_zeroed(layout(len)) })
+    }
+
+    /// Gives memory back.
+    ///
+    /// # Safety
+    /// `base` came from `map(len)`, and nothing uses the memory any more.
+    pub(super) unsafe fn unmap(base: NonNull<u8>, len: usize) {
+        // SAFETY: the caller vouches for the range.
+        unsafe { dealloc(base.as_ptr(), layout(len)) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn regions_are_zeroed_aligned_and_writable() {
+        for len in [0, 1, 64, 4097, HUGE - 1, HUGE, 3 * HUGE + 5] {
+            let mut region = Region::touched(Bytes(len as u64)).expect("a few MiB");
+            assert_eq!(region.bytes().len(), len);
+            let align = if len >= HUGE { HUGE } else { 64 };
+            assert_eq!(region.bytes().as_ptr().addr() % align, 0, "{len}");
+            assert!(region.bytes().iter().all(|&byte| byte == 0));
+            region.bytes_mut().fill(7);
+            assert!(region.bytes().iter().all(|&byte| byte == 7));
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_had_is_an_error() {
+        for bytes in [Bytes(u64::MAX), Bytes(1 << 60)] {
+            assert_eq!(Region::new(bytes).err(), Some(Refused(bytes)));
+        }
+    }
+}
