@@ -1,1 +1,3 @@
 //! Opens models, promises memory, runs them, samples. Under construction in its first commits.
+
+pub mod llm;
