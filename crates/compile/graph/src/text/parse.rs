@@ -1,0 +1,238 @@
+//! Reads the text form; every line is checked as it is read.
+
+use super::attributes::{self, Attributes};
+use crate::{Graph, Input, Type, ValueId};
+use alloc::{
+    format,
+    string::{String, ToString},
+    vec::Vec,
+};
+use core::str::FromStr;
+use plan::{Dim, KvCache, StateId, SymbolId, Weight, WeightId};
+use tensor::{DType, Shape, TensorType};
+
+/// A line that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {reason}")]
+pub struct ParseError {
+    /// Counted from one.
+    pub line: usize,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+/// Reads the text form.
+///
+/// # Errors
+/// The first line that is malformed or breaks an operator's rule.
+pub fn parse(text: &str) -> Result<Graph, ParseError> {
+    let mut graph = Graph::default();
+    for (i, line) in text.lines().enumerate() {
+        let content = line.split('#').next().unwrap_or("").trim();
+        if !content.is_empty() {
+            read_line(&mut graph, content).map_err(|reason| ParseError { line: i + 1, reason })?;
+        }
+    }
+    Ok(graph)
+}
+
+fn read_line(graph: &mut Graph, line: &str) -> Result<(), String> {
+    let (head, rest) = line.split_once(' ').ok_or("one word is no line")?;
+    let mut words = Words { rest: rest.trim() };
+    match head {
+        "symbol" => {
+            let name = words.next()?;
+            let max = words.parse("the bound")?;
+            graph.symbol(name, max);
+        }
+        "weight" => {
+            words.id('w', graph.weights.len())?;
+            let tensor = words.quoted()?;
+            let first_row = match words.rest.strip_prefix('+') {
+                Some(rest) => {
+                    words.rest = rest;
+                    words.parse("the first row")?
+                }
+                None => 0,
+            };
+            let ty: TensorType = words.parse("the type")?;
+            let dims: Vec<u64> = words.list()?;
+            let shape = Shape::new(&dims).ok_or("too many dimensions")?;
+            graph.weights.push(Weight { tensor, ty, shape, first_row });
+        }
+        "state" => {
+            words.id('s', graph.states.len())?;
+            let mut a = words.attributes()?;
+            let ty: String = a.take("ty")?;
+            graph.state(KvCache {
+                kv_heads: a.take("kv_heads")?,
+                head_dim: a.take("head_dim")?,
+                v_head_dim: a.take("v_head_dim")?,
+                ty: dtype(&ty)?,
+                positions: a.take("positions")?,
+            });
+            nothing_left(&a)?;
+        }
+        "input" => {
+            words.id('v', graph.values.len())?;
+            let name = words.quoted()?;
+            let dtype = dtype(words.next()?)?;
+            let dims = words.list::<DimText>()?.into_iter().map(|dim| dim.0).collect();
+            graph.input(&name, Type { dtype, dims });
+        }
+        "output" => {
+            let value = value_id(words.next()?)?;
+            let name = words.quoted()?;
+            if value.index() >= graph.values.len() {
+                return Err(format!("{value} does not exist"));
+            }
+            graph.output(&name, value);
+        }
+        _ => read_node(graph, head, words)?,
+    }
+    Ok(())
+}
+
+fn read_node(graph: &mut Graph, result: &str, mut words: Words<'_>) -> Result<(), String> {
+    if value_id(result)?.index() != graph.values.len() {
+        return Err(format!("the next value is v{}, not {result}", graph.values.len()));
+    }
+    words.rest = words.rest.strip_prefix("= ").ok_or("`=` is missing")?;
+    let (name, rest) = words.rest.split_once('(').ok_or("`(` is missing")?;
+    let (list, rest) = rest.split_once(')').ok_or("`)` is missing")?;
+    let inputs: Vec<Input> = list
+        .split(',')
+        .map(str::trim)
+        .filter(|word| !word.is_empty())
+        .map(operand)
+        .collect::<Result<_, _>>()?;
+    let mut words = Words { rest: rest.trim() };
+    let layer = match words.rest.rsplit_once('@') {
+        Some((before, layer)) => {
+            let layer = layer.parse().map_err(|_| format!("`@{layer}` is no layer"))?;
+            words.rest = before.trim();
+            Some(layer)
+        }
+        None => None,
+    };
+    let mut list = words.attributes()?;
+    let op = attributes::op(name, &mut list)?;
+    nothing_left(&list)?;
+    graph.push(op, inputs, layer).map_err(|error| error.to_string())?;
+    Ok(())
+}
+
+fn nothing_left(attributes: &Attributes<'_>) -> Result<(), String> {
+    match attributes.list.first() {
+        Some((key, _)) => Err(format!("{key}= does not belong here")),
+        None => Ok(()),
+    }
+}
+
+fn operand(word: &str) -> Result<Input, String> {
+    let number = |rest: &str| rest.parse::<u32>().map_err(|_| format!("`{word}` is no operand"));
+    match word.split_at_checked(1) {
+        Some(("_", "")) => Ok(Input::Absent),
+        Some(("v", rest)) => Ok(Input::Value(ValueId(number(rest)?))),
+        Some(("w", rest)) => Ok(Input::Weight(WeightId(number(rest)?))),
+        Some(("s", rest)) => Ok(Input::State(StateId(number(rest)?))),
+        _ => Err(format!("`{word}` is no operand")),
+    }
+}
+
+fn value_id(word: &str) -> Result<ValueId, String> {
+    match operand(word) {
+        Ok(Input::Value(id)) => Ok(id),
+        _ => Err(format!("`{word}` is no value")),
+    }
+}
+
+fn dtype(name: &str) -> Result<DType, String> {
+    match name.parse() {
+        Ok(TensorType::Plain(dtype)) => Ok(dtype),
+        Ok(TensorType::Block(_)) | Err(_) => Err(format!("`{name}` is no plain type")),
+    }
+}
+
+struct DimText(Dim);
+
+impl FromStr for DimText {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let number = |digits: &str| digits.parse::<u64>().map_err(|_| ());
+        Ok(Self(match text.strip_prefix('%') {
+            Some(digits) => Dim::Symbol(SymbolId(digits.parse().map_err(|_| ())?)),
+            None => Dim::Fixed(number(text)?),
+        }))
+    }
+}
+
+/// What is left of a line.
+struct Words<'a> {
+    rest: &'a str,
+}
+
+impl<'a> Words<'a> {
+    fn next(&mut self) -> Result<&'a str, String> {
+        let (word, rest) = self.rest.split_once(' ').unwrap_or((self.rest, ""));
+        self.rest = rest.trim();
+        if word.is_empty() { Err("the line ends too early".into()) } else { Ok(word) }
+    }
+
+    fn parse<T: FromStr>(&mut self, what: &str) -> Result<T, String> {
+        let word = self.next()?;
+        word.parse().map_err(|_| format!("`{word}` cannot be {what}"))
+    }
+
+    fn id(&mut self, prefix: char, next: usize) -> Result<(), String> {
+        let word = self.next()?;
+        let id = word.strip_prefix(prefix).and_then(|digits| digits.parse().ok());
+        if id == Some(next) {
+            Ok(())
+        } else {
+            Err(format!("expected {prefix}{next}, found {word}"))
+        }
+    }
+
+    fn quoted(&mut self) -> Result<String, String> {
+        let body = self.rest.strip_prefix('"').ok_or("a name in quotes is missing")?;
+        let mut name = String::new();
+        let mut chars = body.char_indices();
+        while let Some((i, c)) = chars.next() {
+            match c {
+                '"' => {
+                    self.rest = body.get(i + 1..).unwrap_or("").trim();
+                    return Ok(name);
+                }
+                '\\' => match chars.next() {
+                    Some((_, escaped @ ('"' | '\\'))) => name.push(escaped),
+                    _ => return Err("only \\\" and \\\\ may be escaped".into()),
+                },
+                c => name.push(c),
+            }
+        }
+        Err("a name has no closing quote".into())
+    }
+
+    fn list<T: FromStr>(&mut self) -> Result<Vec<T>, String> {
+        let body = self.rest.strip_prefix('[').ok_or("`[` is missing")?;
+        let (body, rest) = body.split_once(']').ok_or("`]` is missing")?;
+        self.rest = rest.trim();
+        body.split(',')
+            .map(str::trim)
+            .filter(|item| !item.is_empty())
+            .map(|item| item.parse().map_err(|_| format!("`{item}` is no extent")))
+            .collect()
+    }
+
+    fn attributes(&mut self) -> Result<Attributes<'a>, String> {
+        let list = self
+            .rest
+            .split_whitespace()
+            .map(|word| word.split_once('=').ok_or_else(|| format!("`{word}` is no key=value")))
+            .collect::<Result<_, _>>()?;
+        self.rest = "";
+        Ok(Attributes { list })
+    }
+}
