@@ -13,8 +13,13 @@ pub mod bytes;
 pub mod dtype;
 pub mod shape;
 pub mod view;
+pub mod half;
+pub mod cast;
+pub mod block;
 
+pub use block::decode_row;
 pub use bytes::Bytes;
 pub use dtype::{BlockType, DType, TensorType};
+pub use half::{BF16, F16};
 pub use shape::Shape;
 pub use view::TensorRef;

@@ -1,0 +1,105 @@
+//! IQ4_NL and IQ4_XS: 4-bit indices into a fixed table that is denser near zero.
+//!
+//! IQ4_NL has one scale for 32 weights; IQ4_XS a 6-bit scale for 32 and one f16 for 256.
+
+use super::{Fields, nibbles};
+use crate::F16;
+
+/// The values that the indices 0 to 15 stand for, ascending.
+pub const VALUES: [i8; 16] =
+    [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
+
+/// 32 weights: `d · VALUES[q]`, q of 4 bits.
+///
+/// | bytes | field | |
+/// |---|---|---|
+/// | 0–1 | `d` | scale, f16 |
+/// | 2–17 | `qs` | byte j: element j low, element 16 + j high |
+#[derive(Clone, Copy, Debug)]
+#[expect(non_camel_case_types, reason = "the field's name")]
+pub struct IQ4_NL<'a> {
+    /// The scale.
+    pub d: F16,
+    /// Two indices a byte.
+    pub qs: &'a [u8; 16],
+}
+
+impl<'a> IQ4_NL<'a> {
+    /// Binds a stored block.
+    #[inline]
+    pub fn read(block: &'a [u8; 18]) -> Self {
+        let mut fields = Fields(block);
+        Self { d: fields.f16(), qs: fields.take() }
+    }
+
+    /// The factors of `d`: members of [`VALUES`].
+    #[inline]
+    pub fn quants(&self) -> [i8; 32] {
+        nibbles(self.qs).map(|q| VALUES[usize::from(q)])
+    }
+
+    /// The values.
+    #[inline]
+    pub fn decode(&self, out: &mut [f32; 32]) {
+        let d = self.d.to_f32();
+        *out = self.quants().map(|q| d * f32::from(q));
+    }
+}
+
+/// 256 weights: `d · (scale − 32) · VALUES[q]`, q of 4 bits, scale of 6.
+///
+/// | bytes | field | |
+/// |---|---|---|
+/// | 0–1 | `d` | scale of scales, f16 |
+/// | 2–3 | `scales_h` | u16, bits 2 s: high two bits of scale s |
+/// | 4–7 | `scales_l` | byte s / 2: low four bits of scale s, even s low, odd s high |
+/// | 8–135 | `qs` | byte 16 s + j: element 32 s + j low, element 32 s + 16 + j high |
+#[derive(Clone, Copy, Debug)]
+#[expect(non_camel_case_types, reason = "the field's name")]
+pub struct IQ4_XS<'a> {
+    /// The scale of scales.
+    pub d: F16,
+    /// The scales as stored, 0 to 63: their zero is 32.
+    pub scales: [u8; 8],
+    /// Two indices a byte, 16 bytes a sub-block.
+    pub qs: &'a [u8; 128],
+}
+
+impl<'a> IQ4_XS<'a> {
+    /// Binds a stored block.
+    #[inline]
+    pub fn read(block: &'a [u8; 136]) -> Self {
+        let mut fields = Fields(block);
+        let d = fields.f16();
+        let high = u16::from_le_bytes(*fields.take());
+        let low: &[u8; 4] = fields.take();
+        let scales = core::array::from_fn(|s| {
+            let high = if (high >> (2 * s)) & 1 == 1 { 16 } else { 0 }
+                | if (high >> (2 * s + 1)) & 1 == 1 { 32 } else { 0 };
+            (low[s / 2] >> (4 * (s % 2))) & 0xf | high
+        });
+        Self { d, scales, qs: fields.take() }
+    }
+
+    /// The factors of the sub-blocks' scales: members of [`VALUES`].
+    #[inline]
+    pub fn quants(&self) -> [i8; 256] {
+        let mut out = [0; 256];
+        for (out, qs) in out.as_chunks_mut::<32>().0.iter_mut().zip(self.qs.as_chunks::<16>().0) {
+            *out = nibbles(qs).map(|q| VALUES[usize::from(q)]);
+        }
+        out
+    }
+
+    /// The values.
+    #[inline]
+    pub fn decode(&self, out: &mut [f32; 256]) {
+        let d = self.d.to_f32();
+        let quants = self.quants();
+        let subs = out.as_chunks_mut::<32>().0.iter_mut().zip(quants.as_chunks::<32>().0);
+        for ((out, quants), scale) in subs.zip(self.scales) {
+            let scale = d * f32::from(scale.cast_signed() - 32);
+            *out = quants.map(|q| scale * f32::from(q));
+        }
+    }
+}
