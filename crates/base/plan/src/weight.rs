@@ -17,8 +17,8 @@ pub struct Weight {
     pub ty: TensorType,
     /// The extents of this operand (a part of the tensor where that is fused), outermost first.
     pub shape: Shape,
-    /// Rows of the stored tensor that precede this operand.
-    pub first_row: u64,
+    /// Elements of the stored tensor that precede this operand; a whole number of blocks.
+    pub first: u64,
 }
 
 impl Weight {

@@ -11,8 +11,8 @@
 //! output v2 "hidden"
 //! ```
 //!
-//! `%0` is the first symbol, `_` an absent operand, `+2048` the rows of a stored tensor that
-//! precede the operand, `@0` the layer. Types of results are derived, not written.
+//! `%0` is the first symbol, `_` an absent operand, `+2048` the elements of a stored
+//! tensor that precede the operand, `@0` the layer. Types of results are derived, not written.
 
 mod attributes;
 mod parse;

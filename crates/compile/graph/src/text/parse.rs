@@ -48,17 +48,17 @@ fn read_line(graph: &mut Graph, line: &str) -> Result<(), String> {
         "weight" => {
             words.id('w', graph.weights.len())?;
             let tensor = words.quoted()?;
-            let first_row = match words.rest.strip_prefix('+') {
+            let first = match words.rest.strip_prefix('+') {
                 Some(rest) => {
                     words.rest = rest;
-                    words.parse("the first row")?
+                    words.parse("the first element")?
                 }
                 None => 0,
             };
             let ty: TensorType = words.parse("the type")?;
             let dims: Vec<u64> = words.list()?;
             let shape = Shape::new(&dims).ok_or("too many dimensions")?;
-            graph.weights.push(Weight { tensor, ty, shape, first_row });
+            graph.weights.push(Weight { tensor, ty, shape, first });
         }
         "state" => {
             words.id('s', graph.states.len())?;

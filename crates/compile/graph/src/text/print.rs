@@ -18,8 +18,8 @@ fn write_graph(graph: &Graph, out: &mut String) -> core::fmt::Result {
     }
     for (i, weight) in graph.weights.iter().enumerate() {
         write!(out, "weight w{i} {:?} ", weight.tensor)?;
-        if weight.first_row > 0 {
-            write!(out, "+{} ", weight.first_row)?;
+        if weight.first > 0 {
+            write!(out, "+{} ", weight.first)?;
         }
         writeln!(out, "{} {}", weight.ty, weight.shape)?;
     }
