@@ -1,1 +1,33 @@
-//! GGUF, safetensors and npy: bytes to tables and back. Under construction in its first commits.
+//! GGUF, safetensors and npy: bytes to tables and back.
+//!
+//! A reader is given the first bytes of a file and the file's length, and returns a table of
+//! settings and tensor places that it owns; weights are never read here. Whatever the bytes are,
+//! the answer is a table or a [`FormatError`] that names the place: counts and sizes are checked
+//! against the file's length before anything is allocated, and what is allocated stays below
+//! 4 × the header + 16 MiB. Panics are ruled out by lint in this crate, `unsafe` by the compiler.
+//!
+//! Errors name the place inside a file; the caller, who opened it, adds the file's name.
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::panic,
+        clippy::expect_used
+    )
+)]
+
+pub mod error;
+pub mod gguf;
+pub mod json;
+pub mod limits;
+pub mod sniff;
+pub mod table;
+
+mod cursor;
+mod memory;
+
+pub use error::{FormatError, Label, Place};
+pub use sniff::{Kind, sniff};
+pub use table::{StoredType, TensorInfo, TensorTable};

@@ -1,0 +1,4 @@
+//! Tests of the readers and writers through the public face.
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test says why it stopped")]
+
+mod real;
