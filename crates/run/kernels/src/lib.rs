@@ -1,5 +1,17 @@
-//! SIMD kernels over slices: panels, attention, norms. Under construction in its first commits.
+//! SIMD kernels over slices: quantised products, attention, norms and elementwise functions.
+//!
+//! Slices in, slices out: no threads, no allocation, no clock. Instruction sets are tokens
+//! ([`isa`]) that only detection makes; every kernel is one generic body over [`isa::Simd`], whose
+//! sixteen lanes and order of operations are the same everywhere, so that results agree bit for
+//! bit between instruction sets (those with fused multiply-add), tile widths and threads.
+//!
+//! This crate is internal to Ledge.
+#![cfg_attr(not(any(feature = "std", test)), no_std)]
+
+pub mod isa;
 pub mod elementwise;
 pub mod exp;
 pub mod norm;
 pub mod rope;
+
+pub use isa::Isa;

@@ -1,0 +1,329 @@
+//! Instruction sets: tokens that prove what the processor has, and the operations built on them.
+//!
+//! A token such as [`Avx2`] exists only if the processor has the features its methods use, so the
+//! methods are safe. All sets speak of the same registers: 16 lanes of `f32` or `i32` and 64
+//! bytes, whatever the hardware's width, and every operation gives the same bits everywhere; a
+//! kernel is written once over [`Simd`] and entered through [`Isa::run`], which matches once and
+//! compiles the whole body with the set's features.
+//!
+//! Rules for kernel bodies: `#[inline(always)]` on every function that takes a token, plain loops
+//! over arrays of constant length, no closures; a function that is not inlined loses the features.
+
+use core::{fmt, str::FromStr};
+
+pub mod scalar;
+#[cfg(target_arch = "x86_64")]
+pub mod x86;
+#[cfg(target_arch = "aarch64")]
+pub mod neon;
+
+#[cfg(target_arch = "aarch64")]
+pub use neon::NeonDot;
+pub use scalar::Scalar;
+#[cfg(target_arch = "x86_64")]
+pub use x86::{Avx2, Avx512Vnni};
+
+/// Lanes of a register of `f32` or `i32`; also the rows of a weight panel.
+pub const LANES: usize = 16;
+
+/// Work that is compiled once for every instruction set.
+///
+/// `run` must be `#[inline(always)]`: it is inlined into a function that has the set's features.
+pub trait Kernel {
+    /// What the work yields.
+    type Output;
+
+    /// Does the work with the operations of `simd`.
+    fn run<S: Simd>(self, simd: S) -> Self::Output;
+}
+
+/// An instruction set that this processor has.
+#[derive(Clone, Copy, Debug)]
+pub enum Isa {
+    /// Plain Rust: the specification of every operation.
+    Scalar(Scalar),
+    /// AVX2 with FMA and F16C.
+    #[cfg(target_arch = "x86_64")]
+    Avx2(Avx2),
+    /// AVX-512 F, BW, DQ, VL and VNNI.
+    #[cfg(target_arch = "x86_64")]
+    Avx512Vnni(Avx512Vnni),
+    /// NEON with the dot-product instructions.
+    #[cfg(target_arch = "aarch64")]
+    NeonDot(NeonDot),
+}
+
+impl Isa {
+    /// The scalar set, which every processor has.
+    pub const SCALAR: Self = Self::Scalar(Scalar);
+
+    /// The fastest set of this processor.
+    pub fn detect() -> Self {
+        Self::available().last().unwrap_or(Self::SCALAR)
+    }
+
+    /// All sets that this processor has, slowest first.
+    pub fn available() -> impl Iterator<Item = Self> {
+        let native = [
+            #[cfg(target_arch = "x86_64")]
+            Avx2::detect().map(Self::Avx2),
+            #[cfg(target_arch = "x86_64")]
+            Avx512Vnni::detect().map(Self::Avx512Vnni),
+            #[cfg(target_arch = "aarch64")]
+            NeonDot::detect().map(Self::NeonDot),
+            None,
+        ];
+        core::iter::once(Self::SCALAR).chain(native.into_iter().flatten())
+    }
+
+    /// The name that users see and type: `scalar`, `avx2`, `avx512vnni`, `neondot`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Scalar(_) => "scalar",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(_) => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512Vnni(_) => "avx512vnni",
+            #[cfg(target_arch = "aarch64")]
+            Self::NeonDot(_) => "neondot",
+        }
+    }
+
+    /// Runs `kernel` compiled for this set.
+    #[inline]
+    pub fn run<K: Kernel>(self, kernel: K) -> K::Output {
+        match self {
+            Self::Scalar(token) => kernel.run(token),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(token) => token.enter(kernel),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512Vnni(token) => token.enter(kernel),
+            #[cfg(target_arch = "aarch64")]
+            Self::NeonDot(token) => token.enter(kernel),
+        }
+    }
+}
+
+impl fmt::Display for Isa {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl PartialEq for Isa {
+    fn eq(&self, other: &Self) -> bool {
+        self.name() == other.name()
+    }
+}
+
+impl Eq for Isa {}
+
+/// A name that is no instruction set of this processor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ParseIsaError;
+
+impl fmt::Display for ParseIsaError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("not an instruction set of this processor; it has")?;
+        for isa in Isa::available() {
+            write!(f, " {isa}")?;
+        }
+        Ok(())
+    }
+}
+
+impl core::error::Error for ParseIsaError {}
+
+impl FromStr for Isa {
+    type Err = ParseIsaError;
+
+    /// Finds the set of this name if the processor has it.
+    fn from_str(name: &str) -> Result<Self, ParseIsaError> {
+        Self::available().find(|isa| isa.name() == name).ok_or(ParseIsaError)
+    }
+}
+
+/// The operations of an instruction set on registers of 16 lanes.
+///
+/// Every operation is defined lane by lane and gives the bits that [`Scalar`] gives, except that a
+/// NaN may differ in sign and payload. Integer arithmetic wraps.
+pub trait Simd: Copy {
+    /// 16 `f32`.
+    type F: Copy;
+    /// 16 `i32`.
+    type I: Copy;
+    /// 64 bytes: lane r owns bytes 4 r to 4 r + 3.
+    type B: Copy;
+
+    /// Tokens that a product kernel should take at once: what the registers hold.
+    const TILE: usize;
+    /// [`dot16`](Self::dot16) with `MAX` of 128 and more subtracts 128 from every weight byte.
+    const CENTERED: bool;
+
+    /// `value` in all lanes.
+    fn splat(self, value: f32) -> Self::F;
+    /// Sixteen values from memory.
+    fn load(self, from: &[f32; 16]) -> Self::F;
+    /// Writes the lanes to memory.
+    fn store(self, a: Self::F, to: &mut [f32; 16]);
+    /// Sixteen little-endian halves, widened exactly.
+    fn load_f16(self, from: &[u8; 32]) -> Self::F;
+    /// Sixteen little-endian bfloat16, widened exactly.
+    fn load_bf16(self, from: &[u8; 32]) -> Self::F;
+    /// Writes the lanes as little-endian halves, rounded to nearest, ties to even.
+    fn store_f16(self, a: Self::F, to: &mut [u8; 32]);
+    /// `a + b`.
+    fn add(self, a: Self::F, b: Self::F) -> Self::F;
+    /// `a − b`.
+    fn sub(self, a: Self::F, b: Self::F) -> Self::F;
+    /// `a · b`.
+    fn mul(self, a: Self::F, b: Self::F) -> Self::F;
+    /// `a / b`.
+    fn div(self, a: Self::F, b: Self::F) -> Self::F;
+    /// `a · b + c`, rounded once.
+    fn fma(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F;
+    /// `c − a · b`, rounded once.
+    fn fnma(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F;
+    /// `a` where `a > b`, else `b` (also where one is NaN).
+    fn max(self, a: Self::F, b: Self::F) -> Self::F;
+    /// `a` where `a < b`, else `b` (also where one is NaN).
+    fn min(self, a: Self::F, b: Self::F) -> Self::F;
+    /// The square root, rounded to nearest.
+    fn sqrt(self, a: Self::F) -> Self::F;
+    /// `x` where `a < b`, else `y` (also where `a` or `b` is NaN).
+    fn select_lt(self, a: Self::F, b: Self::F, x: Self::F, y: Self::F) -> Self::F;
+    /// The nearest integer, ties to even. Unspecified beyond ±2³¹ and for NaN.
+    fn round_to_i(self, a: Self::F) -> Self::I;
+    /// The integer part. Unspecified beyond ±2³¹ and for NaN.
+    fn trunc_to_i(self, a: Self::F) -> Self::I;
+    /// The number nearest to each integer.
+    fn to_f(self, a: Self::I) -> Self::F;
+    /// The bit patterns.
+    fn bits(self, a: Self::F) -> Self::I;
+    /// The numbers that have these bit patterns.
+    fn of_bits(self, a: Self::I) -> Self::F;
+
+    /// `value` in all lanes.
+    fn splat_i(self, value: i32) -> Self::I;
+    /// Sixteen values from memory.
+    fn load_i(self, from: &[i32; 16]) -> Self::I;
+    /// Writes the lanes to memory.
+    fn store_i(self, a: Self::I, to: &mut [i32; 16]);
+    /// Sixteen bytes as integers from −128 to 127.
+    fn load_i8(self, from: &[u8; 16]) -> Self::I;
+    /// Sixteen bytes as integers from 0 to 255.
+    fn load_u8(self, from: &[u8; 16]) -> Self::I;
+    /// Writes the lanes, each from −128 to 127, as bytes.
+    fn store_i8(self, a: Self::I, to: &mut [u8; 16]);
+    /// `a + b`.
+    fn add_i(self, a: Self::I, b: Self::I) -> Self::I;
+    /// `a − b`.
+    fn sub_i(self, a: Self::I, b: Self::I) -> Self::I;
+    /// Bits set in both.
+    fn and_i(self, a: Self::I, b: Self::I) -> Self::I;
+    /// Bits set in either.
+    fn or_i(self, a: Self::I, b: Self::I) -> Self::I;
+    /// The larger, as signed integers.
+    fn max_i(self, a: Self::I, b: Self::I) -> Self::I;
+    /// Bits moved up by `count` of 0 to 31.
+    fn shl_i(self, a: Self::I, count: u32) -> Self::I;
+    /// Bits moved down by `count` of 0 to 31, the sign repeated.
+    fn shr_i(self, a: Self::I, count: u32) -> Self::I;
+
+    /// 64 bytes from memory.
+    fn load_b(self, from: &[u8; 64]) -> Self::B;
+    /// Writes the bytes to memory.
+    fn store_b(self, a: Self::B, to: &mut [u8; 64]);
+    /// `value` in all bytes.
+    fn splat_b(self, value: u8) -> Self::B;
+    /// Bits set in both.
+    fn and_b(self, a: Self::B, b: Self::B) -> Self::B;
+    /// Bits set in either.
+    fn or_b(self, a: Self::B, b: Self::B) -> Self::B;
+    /// `a − b` in every byte.
+    fn sub_b(self, a: Self::B, b: Self::B) -> Self::B;
+    /// Bits of every byte moved up by `count` of 0 to 7; the low `count` bits are unspecified.
+    fn shl_b(self, a: Self::B, count: u32) -> Self::B;
+    /// Bits of every byte moved down by `count` of 0 to 7; the high `count` bits are unspecified.
+    fn shr_b(self, a: Self::B, count: u32) -> Self::B;
+    /// Entry `idx` of `table` in every byte, `idx` from 0 to 15.
+    fn lookup(self, table: &[u8; 16], idx: Self::B) -> Self::B;
+    /// Bytes 0 to 31 as 32 little-endian 16-bit integers.
+    fn widen_lo(self, a: Self::B) -> Self::B;
+    /// Bytes 32 to 63 as 32 little-endian 16-bit integers.
+    fn widen_hi(self, a: Self::B) -> Self::B;
+
+    /// `acc + w[0] · x[0] + w[1] · x[1]`, where lane r of `w` is two 16-bit integers and `x` holds
+    /// two more, the first in its low half.
+    fn dot_pairs(self, acc: Self::I, w: Self::B, x: i32) -> Self::I;
+
+    /// Products of 16 consecutive weights with `N` tokens: lane r of the result t is
+    /// `acc[t] + Σ w[c][r][i] · x[t][16 · half + 4 c + i]` over c and i of 0 to 3.
+    ///
+    /// Weights are unsigned bytes of at most `MAX` (less 128 where [`CENTERED`](Self::CENTERED)
+    /// says so and `MAX ≥ 128`); `x` are signed bytes from −127 to 127.
+    fn dot16<const N: usize, const MAX: u32>(
+        self,
+        acc: [Self::I; N],
+        w: [Self::B; 4],
+        x: &[[u8; 32]; N],
+        half: usize,
+    ) -> [Self::I; N];
+
+    /// The sum of all lanes: lane i and i + 8, then i and i + 4, i and i + 2, i and i + 1.
+    #[inline(always)]
+    fn sum(self, a: Self::F) -> f32 {
+        let mut v = [0.0; 16];
+        self.store(a, &mut v);
+        let mut width = 8;
+        while width > 0 {
+            for i in 0..width {
+                v[i] += v[i + width];
+            }
+            width /= 2;
+        }
+        v[0]
+    }
+
+    /// The largest lane, folded as [`sum`](Self::sum) is with [`max`](Self::max).
+    #[inline(always)]
+    fn max_lane(self, a: Self::F) -> f32 {
+        let mut v = [0.0; 16];
+        self.store(a, &mut v);
+        let mut width = 8;
+        while width > 0 {
+            for i in 0..width {
+                v[i] = if v[i] > v[i + width] { v[i] } else { v[i + width] };
+            }
+            width /= 2;
+        }
+        v[0]
+    }
+
+    /// The sum of all lanes.
+    #[inline(always)]
+    fn sum_i(self, a: Self::I) -> i32 {
+        let mut v = [0; 16];
+        self.store_i(a, &mut v);
+        let mut sum = 0i32;
+        for lane in v {
+            sum = sum.wrapping_add(lane);
+        }
+        sum
+    }
+
+    /// The largest lane.
+    #[inline(always)]
+    fn max_lane_i(self, a: Self::I) -> i32 {
+        let mut v = [0; 16];
+        self.store_i(a, &mut v);
+        let mut max = v[0];
+        for lane in v {
+            max = if lane > max { lane } else { max };
+        }
+        max
+    }
+}
+
+#[cfg(test)]
+mod tests;
