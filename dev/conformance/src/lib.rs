@@ -1,1 +1,0 @@
-//! Checks against independent oracles. Under construction in its first commits.

@@ -1,0 +1,45 @@
+//! Checks against independent oracles: other tokenizers, Jinja, llama.cpp, float32 references.
+//!
+//! They need the test data that `LEDGE_DATA` names, or models that `cargo xtask get` fetches, so
+//! they are not part of `cargo test`. A check is a function from `Fixtures` to `Report`; to add one,
+//! write it in a module and give it a line in `CHECKS`. Prints a table; exits 1 when one is short.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for developers")]
+
+use std::{env, path::PathBuf, process::ExitCode, time::Instant};
+
+mod fixtures;
+
+use fixtures::{Check, Fixtures, Report};
+
+/// Name, what it compares with what, and the function.
+const CHECKS: &[(&str, &str, Check)] = &[];
+
+fn main() -> ExitCode {
+    let names: Vec<String> = env::args().skip(1).collect();
+    if let Some(name) = names.iter().find(|name| CHECKS.iter().all(|check| check.0 != **name)) {
+        let known: Vec<&str> = CHECKS.iter().map(|check| check.0).collect();
+        eprintln!("error: no check `{name}`; there are {}", known.join(", "));
+        return ExitCode::from(2);
+    }
+    let Some(folder) = env::var_os("LEDGE_DATA").map(PathBuf::from).filter(|f| f.is_dir()) else {
+        eprintln!("error: LEDGE_DATA does not name the folder of test data");
+        return ExitCode::from(2);
+    };
+    let fixtures = Fixtures::new(folder);
+    let mut all_good = true;
+    println!("{:16} {:>7} {:>7} {:>7}  what", "check", "passed", "of", "s");
+    for (name, what, check) in
+        CHECKS.iter().filter(|c| names.is_empty() || names.iter().any(|n| n == c.0))
+    {
+        let start = Instant::now();
+        let report = check(&fixtures).unwrap_or_else(|error| Report::failed(&format!("{error:#}")));
+        let seconds = start.elapsed().as_secs_f64();
+        let said = if report.is_good() { "" } else { "  SHORT" };
+        println!("{name:16} {:7} {:7} {seconds:7.1}  {what}{said}", report.passed, report.of);
+        for note in &report.notes {
+            println!("    {note}");
+        }
+        all_good &= report.is_good();
+    }
+    if all_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

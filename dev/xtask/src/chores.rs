@@ -1,0 +1,78 @@
+//! The small chores: conformance, the program's size, features one by one.
+//!
+//! Each starts Cargo and judges what comes out; none needs more than the toolchain.
+
+use std::{fs, path::Path, process::Command};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::{Verdict, cargo, metadata};
+
+/// The limit for the stripped program without the embedded model.
+const PROGRAM_BYTES_MAX: u64 = 15 << 20;
+
+/// Runs the checks against oracles; prints their table.
+///
+/// # Errors
+/// If Cargo cannot be started.
+pub(crate) fn conformance(root: &Path, names: &[&str]) -> Result<Verdict> {
+    succeeds(
+        root,
+        &[&["run", "--quiet", "--release", "-p", "ledge-conformance", "--"], names].concat(),
+    )
+}
+
+/// Builds the program and compares its size with the limit.
+///
+/// # Errors
+/// If the build fails.
+pub(crate) fn size(root: &Path) -> Result<Verdict> {
+    if succeeds(root, &["build", "--release", "-p", "ledge-cli"])? == Verdict::Short {
+        bail!("the program does not build");
+    }
+    let target =
+        metadata(root)?["target_directory"].as_str().context("no target folder")?.to_owned();
+    let program = fs::metadata(Path::new(&target).join("release/ledge"))?.len();
+    let model = fs::metadata(root.join("assets/house.gguf"))?.len();
+    let limit = PROGRAM_BYTES_MAX + model;
+    let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+    println!(
+        "program {:.2} MiB, of it embedded model {:.2} MiB; limit {:.2} MiB",
+        mib(program),
+        mib(model),
+        mib(limit)
+    );
+    Ok(if program <= limit { Verdict::Good } else { Verdict::Short })
+}
+
+/// Checks each crate without its default features and with each feature alone.
+///
+/// # Errors
+/// If Cargo cannot be started.
+pub(crate) fn features(root: &Path) -> Result<Verdict> {
+    let metadata = metadata(root)?;
+    let mut verdict = Verdict::Good;
+    for package in metadata["packages"].as_array().context("no packages")? {
+        let name = package["name"].as_str().context("a package without a name")?;
+        let features = package["features"].as_object().context("no features")?;
+        let alone = features.keys().map(String::as_str).filter(|f| *f != "default");
+        for feature in std::iter::once("").chain(alone) {
+            let args =
+                ["check", "--quiet", "-p", name, "--no-default-features", "--features", feature];
+            let good = succeeds(root, &args)?;
+            println!(
+                "{name:18} {:16} {good:?}",
+                if feature.is_empty() { "(none)" } else { feature }
+            );
+            if good == Verdict::Short {
+                verdict = Verdict::Short;
+            }
+        }
+    }
+    Ok(verdict)
+}
+
+fn succeeds(root: &Path, args: &[&str]) -> Result<Verdict> {
+    let status = Command::new(cargo()).args(args).current_dir(root).status()?;
+    Ok(if status.success() { Verdict::Good } else { Verdict::Short })
+}
