@@ -18,15 +18,20 @@ pub mod ggml_type;
 mod metadata;
 pub mod split;
 mod value;
+mod writer;
 
 pub use metadata::Metadata;
 pub use split::Split;
 pub use value::{Array, StrArray, Value, ValueType};
+pub use writer::Writer;
 
 use table::StoredType;
 
 /// The alignment of tensors where the file does not say otherwise.
 pub const ALIGNMENT: u64 = 32;
+
+/// Key of the alignment of tensors, a `u32`.
+pub const KEY_ALIGNMENT: &str = "general.alignment";
 
 /// The bytes every GGUF file begins with.
 pub const MAGIC: [u8; 4] = *b"GGUF";
@@ -355,7 +360,8 @@ fn read_tensors(cursor: &mut Cursor<'_>, count: usize) -> Result<Vec<TensorInfo>
             let want = format!("a ggml type from 0 to {}", ggml_type::LAST);
             FormatError::invalid(Place::at(what, at), want, format_args!("{id}"))
         })?;
-        let bytes = tensor_bytes(&label, ty, shape, at)?;
+        let bytes =
+            tensor_bytes(Place::at(format_args!("shape of tensor `{label}`"), at), ty, shape)?;
         let offset = cursor.u64(format_args!("offset of tensor `{label}`"))?;
         tensors.push(TensorInfo { name: memory::text(name)?, ty, shape, offset, bytes, file: 0 });
     }
@@ -390,22 +396,11 @@ fn read_shape(cursor: &mut Cursor<'_>, tensor: &Label) -> Result<Shape, FormatEr
 }
 
 /// Size of a tensor, or the error that says why it has none.
-pub(crate) fn tensor_bytes(
-    tensor: &Label,
-    ty: StoredType,
-    shape: Shape,
-    at: u64,
-) -> Result<Bytes, FormatError> {
+fn tensor_bytes(place: Place, ty: StoredType, shape: Shape) -> Result<Bytes, FormatError> {
     ty.tensor_bytes(shape).ok_or_else(|| {
-        let block = match ty {
-            StoredType::Known(ty) => ty.block_elements(),
-            StoredType::Foreign(ty) => ty.block_elements,
-        };
-        FormatError::invalid(
-            Place::at(format_args!("shape of tensor `{tensor}`"), at),
-            format!("rows of whole blocks of {block} and a size below 2^64"),
-            format_args!("{ty} {shape}"),
-        )
+        let block = ty.block_elements();
+        let want = format!("rows of whole blocks of {block} and a size below 2^64");
+        FormatError::invalid(place, want, format_args!("{ty} {shape}"))
     })
 }
 

@@ -21,7 +21,10 @@
 pub mod error;
 pub mod gguf;
 pub mod json;
+pub mod layout;
 pub mod limits;
+pub mod npy;
+pub mod safetensors;
 pub mod sniff;
 pub mod table;
 
@@ -29,5 +32,6 @@ mod cursor;
 mod memory;
 
 pub use error::{FormatError, Label, Place};
+pub use layout::{Layout, TensorSink};
 pub use sniff::{Kind, sniff};
 pub use table::{StoredType, TensorInfo, TensorTable};

@@ -44,3 +44,6 @@ pub const NPY_RANK: usize = 8;
 pub const MEMORY_BYTES: u64 = 16 << 20;
 /// Memory that a parsed header may take for each of its bytes.
 pub const MEMORY_FACTOR: u64 = 4;
+
+/// A file name that stands in another file, such as a shard's in its index.
+pub const FILE_NAME_BYTES: usize = 255;

@@ -38,6 +38,14 @@ impl StoredType {
         }
     }
 
+    /// Elements that are stored together: 1 for plain types.
+    pub const fn block_elements(self) -> u64 {
+        match self {
+            Self::Known(ty) => ty.block_elements(),
+            Self::Foreign(ty) => ty.block_elements,
+        }
+    }
+
     /// Bytes of a tensor of this type, or `None` if its rows are no whole blocks or it overflows.
     pub fn tensor_bytes(self, shape: Shape) -> Option<Bytes> {
         match self {
@@ -51,6 +59,12 @@ impl StoredType {
                 bits.is_multiple_of(8).then_some(Bytes(bits >> 3))
             }
         }
+    }
+}
+
+impl<T: Into<TensorType>> From<T> for StoredType {
+    fn from(ty: T) -> Self {
+        Self::Known(ty.into())
     }
 }
 

@@ -255,7 +255,7 @@ impl Metadata {
     /// # Errors
     /// If it is set and not a `u32` power of two within the limit.
     pub(crate) fn alignment(&self) -> Result<u64, FormatError> {
-        const KEY: &str = "general.alignment";
+        const KEY: &str = super::KEY_ALIGNMENT;
         let alignment = match self.get(KEY) {
             None => super::ALIGNMENT,
             Some(Value::U32(n)) => u64::from(*n),

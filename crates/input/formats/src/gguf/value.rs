@@ -246,7 +246,10 @@ impl Array {
             return Some(Cow::Borrowed(same));
         }
         let convert = |idx| T::try_from(self.get(idx)?.as_integer()?).ok();
-        if self.ty() == ValueType::String {
+        if matches!(
+            self.ty(),
+            ValueType::F32 | ValueType::F64 | ValueType::Bool | ValueType::String
+        ) {
             return None;
         }
         (0..self.len()).map(convert).collect::<Option<Vec<T>>>().map(Cow::Owned)

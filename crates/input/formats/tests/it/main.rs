@@ -2,3 +2,5 @@
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test says why it stopped")]
 
 mod real;
+mod round_trip;
+mod samples;
