@@ -8,11 +8,13 @@
 use std::{env, path::PathBuf, process::ExitCode, time::Instant};
 
 mod fixtures;
+mod tokenizers;
 
 use fixtures::{Check, Fixtures, Report};
 
 /// Name, what it compares with what, and the function.
-const CHECKS: &[(&str, &str, Check)] = &[];
+const CHECKS: &[(&str, &str, Check)] =
+    &[("tokenizers", "ids of 26 vocabularies against their references", tokenizers::check)];
 
 fn main() -> ExitCode {
     let names: Vec<String> = env::args().skip(1).collect();
