@@ -7,14 +7,17 @@
 
 use std::{env, path::PathBuf, process::ExitCode, time::Instant};
 
+mod families;
 mod fixtures;
-mod tokenizers;
 
 use fixtures::{Check, Fixtures, Report};
 
 /// Name, what it compares with what, and the function.
-const CHECKS: &[(&str, &str, Check)] =
-    &[("tokenizers", "ids of 26 vocabularies against their references", tokenizers::check)];
+const CHECKS: &[(&str, &str, Check)] = &[(
+    "import",
+    "imported graphs of all families, interpreted, with llama.cpp's logits",
+    families::check_imported,
+)];
 
 fn main() -> ExitCode {
     let names: Vec<String> = env::args().skip(1).collect();

@@ -1,0 +1,250 @@
+//! Tiny models of every family with random weights, against llama.cpp's logits.
+//!
+//! A case under `testdata/families` is a `.toml` (settings, seeded tensors, what made the golden)
+//! and an `.npy` (llama.cpp's rows at some positions). The weights are not stored: they are made
+//! again from the seed, to the bit, and a SHA-256 of the whole GGUF file says so. What each
+//! family's graph is, is written down in `docs/families.md`; the goldens are made and checked by
+//! `tools/goldens/families.py`.
+
+mod compare;
+mod file;
+mod interpret;
+mod seeded;
+
+pub(crate) use compare::{Distance, Metric, Rows};
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use formats::{gguf::Gguf, npy::Npy};
+use import::{Model, Options, Output};
+use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
+use tensor::{Bytes, DType};
+use thiserror::Error;
+
+use crate::fixtures::{Fixtures, Report};
+use seeded::{Recipe, Stream};
+
+#[cfg(test)]
+mod tests;
+
+/// Why a case could not be read or written.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub(crate) enum CaseError {
+    /// A file could not be read or written.
+    #[error("{}", .1.display())]
+    File(#[source] io::Error, PathBuf),
+    /// The case is not TOML of the expected shape.
+    #[error("not a case")]
+    Toml(#[from] toml::de::Error),
+    /// A line or file of the case makes no sense.
+    #[error("malformed {what}: `{text}`")]
+    Malformed {
+        /// What was expected.
+        what: &'static str,
+        /// What stands there.
+        text: String,
+    },
+}
+
+impl CaseError {
+    /// A line that is not what it should be.
+    fn line(what: &'static str, text: &str) -> Self {
+        Self::Malformed { what, text: text.to_owned() }
+    }
+}
+
+/// The `.toml` of a case.
+#[derive(Debug, Deserialize)]
+struct Settings {
+    seed: u64,
+    metric: String,
+    tolerance: f64,
+    noise: f32,
+    gguf_sha256: String,
+    prompt: usize,
+    decode: usize,
+    context: u32,
+    vocabulary: u32,
+    positions: Vec<usize>,
+    kv: Vec<String>,
+    tensors: Vec<String>,
+}
+
+/// A tiny model, its input and its golden.
+#[derive(Debug)]
+pub(crate) struct Case {
+    settings: Settings,
+    tensors: Vec<Recipe>,
+    golden: Rows,
+}
+
+impl Case {
+    /// The cases of the repository.
+    pub(crate) fn folder() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/families")
+    }
+
+    /// Names of all cases in `folder`, sorted.
+    ///
+    /// # Errors
+    /// If the folder cannot be read.
+    pub(crate) fn names(folder: &Path) -> Result<Vec<String>, CaseError> {
+        let fail = |error| CaseError::File(error, folder.to_owned());
+        let mut names = Vec::new();
+        for entry in fs::read_dir(folder).map_err(fail)? {
+            let path = entry.map_err(fail)?.path();
+            if path.extension().is_some_and(|extension| extension == "toml") {
+                names.extend(path.file_stem().map(|stem| stem.to_string_lossy().into_owned()));
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    /// Reads the case `name` of `folder`.
+    ///
+    /// # Errors
+    /// If one of its two files is missing or malformed.
+    pub(crate) fn read(folder: &Path, name: &str) -> Result<Self, CaseError> {
+        let path = folder.join(format!("{name}.toml"));
+        let text = fs::read_to_string(&path).map_err(|error| CaseError::File(error, path))?;
+        let settings: Settings = toml::from_str(&text)?;
+        let tensors =
+            settings.tensors.iter().map(|line| recipe(line)).collect::<Result<Vec<_>, _>>()?;
+        let path = folder.join(format!("{name}.npy"));
+        let bytes = fs::read(&path).map_err(|error| CaseError::File(error, path))?;
+        let golden = read_rows(&bytes).ok_or_else(|| CaseError::line("f32 matrix", name))?;
+        Ok(Self { settings, tensors, golden })
+    }
+
+    /// Whether the golden holds hidden states and, as its last row, the pooled vector.
+    pub(crate) fn is_encoder(&self) -> bool {
+        self.settings.kv.iter().any(|line| line == "general.architecture str bert")
+    }
+
+    /// Token ids of the prompt, and those that are fed one by one after it.
+    pub(crate) fn ids(&self) -> (Vec<u32>, Vec<u32>) {
+        let stream = Stream::new(self.settings.seed, "tokens");
+        let id = |idx| {
+            let id = (stream.word(idx) >> 32) % u64::from(self.settings.vocabulary);
+            u32::try_from(id).expect("below the vocabulary, which is a u32")
+        };
+        let prompt = self.settings.prompt as u64;
+        let all = prompt + self.settings.decode as u64;
+        ((0..prompt).map(id).collect(), (prompt..all).map(id).collect())
+    }
+
+    /// Gives the model's bytes to `sink`, piece by piece.
+    ///
+    /// # Errors
+    /// Those of `sink`, or if a line of the case is malformed.
+    fn write_to(&self, sink: impl FnMut(&[u8]) -> Result<(), CaseError>) -> Result<(), CaseError> {
+        file::write(sink, self.settings.seed, &self.settings.kv, &self.tensors)
+    }
+
+    /// Whether all weights are F32, so that only the order of sums may differ.
+    pub(crate) fn is_exact(&self) -> bool {
+        self.tensors.iter().all(|recipe| recipe.ty == tensor::TensorType::F32)
+    }
+
+    /// Whether the bytes made from the seed are those that the golden was made from.
+    ///
+    /// # Errors
+    /// If a line of the case is malformed.
+    pub(crate) fn has_golden_bytes(&self) -> Result<bool, CaseError> {
+        let mut hash = Sha256::new();
+        self.write_to(|bytes| {
+            hash.update(bytes);
+            Ok(())
+        })?;
+        let digits: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(digits == self.settings.gguf_sha256)
+    }
+
+    /// Compares rows of positions 0, 1, … with the golden as far as they go; an encoder's, if they
+    /// are complete, have the pooled vector last.
+    pub(crate) fn compare(&self, rows: &Rows) -> Distance {
+        let mut positions = self.settings.positions.clone();
+        if self.is_encoder() {
+            positions.push(self.settings.prompt);
+        }
+        let have = rows.iter().count();
+        let kept: Vec<usize> = (0..positions.len()).filter(|i| positions[*i] < have).collect();
+        positions.retain(|position| *position < have);
+        let golden = self.golden.select(&kept);
+        let metric = if self.settings.metric == "kl" { Metric::Divergence } else { Metric::Spread };
+        let Settings { tolerance, noise, .. } = self.settings;
+        let noise = if self.is_encoder() { f32::INFINITY } else { noise };
+        Distance::measure(metric, tolerance, noise, &golden, &rows.select(&positions))
+    }
+}
+
+/// Whether imported graphs, interpreted in double precision over all positions, are llama.cpp's.
+pub(crate) fn check_imported(_: &Fixtures) -> anyhow::Result<Report> {
+    let (folder, mut report) = (Case::folder(), Report::default());
+    for name in Case::names(&folder)? {
+        let case = Case::read(&folder, &name)?;
+        anyhow::ensure!(case.has_golden_bytes()?, "{name}: the model is not the golden's");
+        if case.is_exact() {
+            let distance = interpreted(&case, usize::MAX)?;
+            report.case(distance.passes(), || format!("{name}: {distance}"));
+        }
+    }
+    Ok(report)
+}
+
+/// How far the case's first `tokens` positions are from the golden, imported and interpreted.
+fn interpreted(case: &Case, tokens: usize) -> anyhow::Result<Distance> {
+    let mut file = Vec::new();
+    case.write_to(|bytes| {
+        file.extend_from_slice(bytes);
+        Ok(())
+    })?;
+    let gguf = Gguf::parse(&file, Bytes(file.len() as u64))?;
+    let model = Model::from_gguf(&gguf)?;
+    let (prompt, decode) = case.ids();
+    let ids: Vec<u32> = prompt.into_iter().chain(decode).take(tokens).collect();
+    let rows = interpreted_rows(case, &model, &file, &ids)?;
+    Ok(case.compare(&rows))
+}
+
+/// Rows of `ids` by the graph of `model`, whose weights are in `file`.
+fn interpreted_rows(case: &Case, model: &Model, file: &[u8], ids: &[u32]) -> anyhow::Result<Rows> {
+    let imported = model.build(&Options {
+        tokens: ids.len() as u64,
+        rows: ids.len() as u64,
+        context: u64::from(case.settings.context),
+        kv: DType::F32,
+        output: if case.is_encoder() { Output::Hidden } else { Output::Logits },
+    })?;
+    graph::compile(imported.graph.clone())?;
+    Ok(interpret::run(model, &imported, file, ids))
+}
+
+/// Reads `name type dims mean amp`.
+fn recipe(line: &str) -> Result<Recipe, CaseError> {
+    let parse = || {
+        let mut words = line.split(' ');
+        let mut next = || words.next();
+        let (name, ty, dims) = (next()?.to_owned(), next()?.parse().ok()?, next()?);
+        let dims = dims.split('x').map(str::parse).collect::<Result<_, _>>().ok()?;
+        let (mean, amp) = (next()?.parse().ok()?, next()?.parse().ok()?);
+        Some(Recipe { name, ty, dims, mean, amp })
+    };
+    parse().ok_or_else(|| CaseError::line("tensor", line))
+}
+
+/// Reads an f32 matrix from an `.npy` file.
+fn read_rows(bytes: &[u8]) -> Option<Rows> {
+    let (npy, elements) = Npy::from_bytes(bytes).ok()?;
+    let &[_, width] = npy.shape.dims() else { return None };
+    let words = elements.as_chunks().0;
+    let values = words.iter().map(|word| f32::from_le_bytes(*word)).collect();
+    let is_f32 = npy.dtype == DType::F32;
+    is_f32.then_some(Rows { width: usize::try_from(width).ok()?, values })
+}
