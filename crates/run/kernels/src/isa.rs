@@ -37,6 +37,20 @@ pub trait Kernel {
     fn run<S: Simd>(self, simd: S) -> Self::Output;
 }
 
+/// What weight bytes do not exceed, known when a kernel is compiled.
+pub trait Bound {
+    /// The largest weight byte.
+    const MAX: u32;
+}
+
+/// A [`Bound`] of `MAX`.
+#[derive(Clone, Copy, Debug)]
+pub struct UpTo<const MAX: u32>;
+
+impl<const MAX: u32> Bound for UpTo<MAX> {
+    const MAX: u32 = MAX;
+}
+
 /// An instruction set that this processor has.
 #[derive(Clone, Copy, Debug)]
 pub enum Isa {
@@ -86,6 +100,19 @@ impl Isa {
             Self::Avx512Vnni(_) => "avx512vnni",
             #[cfg(target_arch = "aarch64")]
             Self::NeonDot(_) => "neondot",
+        }
+    }
+
+    /// Tokens that a product takes at once on this set: [`Simd::TILE`].
+    pub const fn tile(self) -> usize {
+        match self {
+            Self::Scalar(_) => Scalar::TILE,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(_) => Avx2::TILE,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512Vnni(_) => Avx512Vnni::TILE,
+            #[cfg(target_arch = "aarch64")]
+            Self::NeonDot(_) => NeonDot::TILE,
         }
     }
 
@@ -157,7 +184,7 @@ pub trait Simd: Copy {
 
     /// Tokens that a product kernel should take at once: what the registers hold.
     const TILE: usize;
-    /// [`dot16`](Self::dot16) with `MAX` of 128 and more subtracts 128 from every weight byte.
+    /// [`dot16`](Self::dot16) with a [`Bound`] of 128 and more subtracts 128 from every weight byte.
     const CENTERED: bool;
 
     /// `value` in all lanes.
@@ -248,6 +275,8 @@ pub trait Simd: Copy {
     fn shr_b(self, a: Self::B, count: u32) -> Self::B;
     /// Entry `idx` of `table` in every byte, `idx` from 0 to 15.
     fn lookup(self, table: &[u8; 16], idx: Self::B) -> Self::B;
+    /// The lanes' bytes as little-endian integers.
+    fn as_i(self, a: Self::B) -> Self::I;
     /// Bytes 0 to 31 as 32 little-endian 16-bit integers.
     fn widen_lo(self, a: Self::B) -> Self::B;
     /// Bytes 32 to 63 as 32 little-endian 16-bit integers.
@@ -260,9 +289,10 @@ pub trait Simd: Copy {
     /// Products of 16 consecutive weights with `N` tokens: lane r of the result t is
     /// `acc[t] + Σ w[c][r][i] · x[t][16 · half + 4 c + i]` over c and i of 0 to 3.
     ///
-    /// Weights are unsigned bytes of at most `MAX` (less 128 where [`CENTERED`](Self::CENTERED)
-    /// says so and `MAX ≥ 128`); `x` are signed bytes from −127 to 127.
-    fn dot16<const N: usize, const MAX: u32>(
+    /// Weights are unsigned bytes of at most `R::MAX` (less 128 where
+    /// [`CENTERED`](Self::CENTERED) says so and `MAX ≥ 128`); `x` are signed bytes from −127 to
+    /// 127.
+    fn dot16<const N: usize, R: Bound>(
         self,
         acc: [Self::I; N],
         w: [Self::B; 4],

@@ -9,9 +9,18 @@
 #![cfg_attr(not(any(feature = "std", test)), no_std)]
 
 pub mod isa;
+pub mod panel;
+pub mod acts;
+pub mod product;
 pub mod elementwise;
 pub mod exp;
 pub mod norm;
 pub mod rope;
 
+#[cfg(test)]
+mod samples;
+
+pub use acts::{ActKind, Acts};
 pub use isa::Isa;
+pub use panel::Panels;
+pub use product::{product, product_each};

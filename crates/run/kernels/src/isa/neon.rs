@@ -4,18 +4,13 @@
 //! so that a token's 16 activations are loaded once. Weights above 127 are centered to signed
 //! bytes. The standard library has no stable `sdot`; it is one line of assembler here.
 #![expect(unsafe_code, reason = "intrinsics; the token proves that the processor has them")]
-#![expect(clippy::multiple_unsafe_ops_per_block, reason = "one token proves them all")]
 // Clippy does not report this in tests.
 #![cfg_attr(not(test), expect(clippy::wildcard_imports, reason = "sixty prefixed intrinsics"))]
-#![expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_possible_wrap,
-    reason = "shift counts are below 8"
-)]
+#![expect(clippy::cast_possible_truncation, reason = "shift counts are below 8")]
 
 use core::arch::{aarch64::*, asm};
 
-use super::{Kernel, Simd};
+use super::{Bound, Kernel, Simd};
 
 /// Proof that this processor has NEON with the dot-product instructions.
 #[derive(Clone, Copy, Debug)]
@@ -241,6 +236,7 @@ impl Simd for NeonDot {
         fn lookup(table: &[u8; 16], idx: B) -> B {
             each!(vqtbl1q_u8, [vld1q_u8(table.as_ptr()); 4], idx)
         }
+        fn as_i(a: B) -> I { each!(vreinterpretq_s32_u8, a) }
         fn widen_lo(a: B) -> B { widen(a[0], a[1]) }
         fn widen_hi(a: B) -> B { widen(a[2], a[3]) }
         fn dot_pairs(acc: I, w: B, x: i32) -> I {
@@ -257,7 +253,7 @@ impl Simd for NeonDot {
     }
 
     #[inline(always)]
-    fn dot16<const N: usize, const MAX: u32>(
+    fn dot16<const N: usize, R: Bound>(
         self,
         mut acc: [I; N],
         w: [B; 4],
@@ -266,7 +262,7 @@ impl Simd for NeonDot {
     ) -> [I; N] {
         for t in 0..N {
             // SAFETY: the token proves NEON and the dot product.
-            acc[t] = unsafe { dot16_one::<MAX>(acc[t], w, &x[t], half) };
+            acc[t] = unsafe { dot16_one::<R>(acc[t], w, &x[t], half) };
         }
         acc
     }
@@ -335,14 +331,14 @@ fn sdot<const GROUP: usize>(mut acc: int32x4_t, w: int8x16_t, x: int8x16_t) -> i
 /// One token of [`Simd::dot16`].
 #[inline]
 #[target_feature(enable = "neon,dotprod")]
-fn dot16_one<const MAX: u32>(mut acc: I, w: [B; 4], x: &[u8; 32], half: usize) -> I {
+fn dot16_one<R: Bound>(mut acc: I, w: [B; 4], x: &[u8; 32], half: usize) -> I {
     // SAFETY: 16 bytes from 0 or 16 on lie within the 32.
     let x = vreinterpretq_s8_u8(unsafe { vld1q_u8(x[16 * half..16 * half + 16].as_ptr()) });
     for quarter in 0..4 {
-        acc[quarter] = sdot::<0>(acc[quarter], signed::<MAX>(w[0][quarter]), x);
-        acc[quarter] = sdot::<1>(acc[quarter], signed::<MAX>(w[1][quarter]), x);
-        acc[quarter] = sdot::<2>(acc[quarter], signed::<MAX>(w[2][quarter]), x);
-        acc[quarter] = sdot::<3>(acc[quarter], signed::<MAX>(w[3][quarter]), x);
+        acc[quarter] = sdot::<0>(acc[quarter], signed::<R>(w[0][quarter]), x);
+        acc[quarter] = sdot::<1>(acc[quarter], signed::<R>(w[1][quarter]), x);
+        acc[quarter] = sdot::<2>(acc[quarter], signed::<R>(w[2][quarter]), x);
+        acc[quarter] = sdot::<3>(acc[quarter], signed::<R>(w[3][quarter]), x);
     }
     acc
 }
@@ -350,6 +346,6 @@ fn dot16_one<const MAX: u32>(mut acc: I, w: [B; 4], x: &[u8; 32], half: usize) -
 /// Weights as signed bytes, less 128 where they would not fit.
 #[inline]
 #[target_feature(enable = "neon")]
-fn signed<const MAX: u32>(w: uint8x16_t) -> int8x16_t {
-    vreinterpretq_s8_u8(if MAX < 128 { w } else { veorq_u8(w, vdupq_n_u8(0x80)) })
+fn signed<R: Bound>(w: uint8x16_t) -> int8x16_t {
+    vreinterpretq_s8_u8(if R::MAX < 128 { w } else { veorq_u8(w, vdupq_n_u8(0x80)) })
 }

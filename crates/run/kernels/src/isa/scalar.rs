@@ -7,7 +7,7 @@ use core::array::from_fn;
 
 use tensor::{BF16, F16};
 
-use super::Simd;
+use super::{Bound, Simd};
 
 /// The token of the scalar set, which anyone may make.
 #[derive(Clone, Copy, Debug)]
@@ -275,6 +275,10 @@ impl Simd for Scalar {
         from_fn(|i| table[usize::from(idx[i] & 15)])
     }
     #[inline(always)]
+    fn as_i(self, a: Self::B) -> Self::I {
+        from_fn(|r| i32::from_le_bytes(lane(&a, r)))
+    }
+    #[inline(always)]
     fn widen_lo(self, a: Self::B) -> Self::B {
         from_fn(|i| if i % 2 == 0 { a[i / 2] } else { 0 })
     }
@@ -294,7 +298,7 @@ impl Simd for Scalar {
     }
 
     #[inline(always)]
-    fn dot16<const N: usize, const MAX: u32>(
+    fn dot16<const N: usize, R: Bound>(
         self,
         mut acc: [Self::I; N],
         w: [Self::B; 4],

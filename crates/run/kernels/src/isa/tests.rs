@@ -3,19 +3,7 @@
 #![expect(clippy::cast_possible_truncation, reason = "random bits are cut to size")]
 
 use super::*;
-
-/// A small generator of repeatable bits (Steele and others 2014, `SplitMix64`).
-struct Bits(u64);
-
-impl Bits {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-}
+use crate::samples::Bits;
 
 /// One operation on each line, its result as 64 bytes a register.
 struct All {
@@ -143,6 +131,7 @@ impl Kernel for All {
         r.b("shr_b", s, s.and_b(s.shr_b(q[0], 2), s.splat_b(0x3f)));
         r.b("shr_b by 0", s, s.shr_b(q[0], 0));
         r.b("lookup", s, s.lookup(&sixteen, s.and_b(q[0], s.splat_b(15))));
+        r.i("as_i", s, s.as_i(q[0]));
         r.b("widen_lo", s, s.widen_lo(q[0]));
         r.b("widen_hi", s, s.widen_hi(q[0]));
         r.i("dot_pairs", s, s.dot_pairs(i, s.widen_lo(q[1]), (u[2] & 0x0fff_0fff) - 0x700));
@@ -150,15 +139,15 @@ impl Kernel for All {
         for half in 0..2 {
             let mask = |max| q.map(|q| s.and_b(q, s.splat_b(max)));
             let dots = [
-                s.dot16::<3, 15>(acc, mask(15), &tokens, half),
-                s.dot16::<3, 31>(acc, mask(31), &tokens, half),
-                s.dot16::<3, 63>(acc, mask(63), &tokens, half),
-                s.dot16::<3, 127>(acc, mask(127), &tokens, half),
+                s.dot16::<3, UpTo<15>>(acc, mask(15), &tokens, half),
+                s.dot16::<3, UpTo<31>>(acc, mask(31), &tokens, half),
+                s.dot16::<3, UpTo<63>>(acc, mask(63), &tokens, half),
+                s.dot16::<3, UpTo<127>>(acc, mask(127), &tokens, half),
             ];
             for dot in dots.into_iter().flatten() {
                 r.i("dot16", s, dot);
             }
-            let full = s.dot16::<3, 255>(acc, q, &tokens, half);
+            let full = s.dot16::<3, UpTo<255>>(acc, q, &tokens, half);
             for t in 0..3 {
                 let sum: i32 =
                     tokens[t][16 * half..][..16].iter().map(|&x| i32::from(x.cast_signed())).sum();

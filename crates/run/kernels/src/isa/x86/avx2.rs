@@ -11,7 +11,7 @@
 use core::arch::x86_64::*;
 
 use super::{
-    super::{Kernel, Simd},
+    super::{Bound, Kernel, Simd},
     ops, quad,
 };
 
@@ -215,7 +215,12 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
-    fn dot16<const N: usize, const MAX: u32>(
+    fn as_i(self, a: I) -> I {
+        a
+    }
+
+    #[inline(always)]
+    fn dot16<const N: usize, R: Bound>(
         self,
         mut acc: [I; N],
         w: [I; 4],
@@ -224,7 +229,7 @@ impl Simd for Avx2 {
     ) -> [I; N] {
         for t in 0..N {
             // SAFETY: the token proves AVX2.
-            acc[t] = unsafe { dot16_one::<MAX>(acc[t], w, &x[t], half) };
+            acc[t] = unsafe { dot16_one::<R>(acc[t], w, &x[t], half) };
         }
         acc
     }
@@ -250,11 +255,11 @@ fn widen(a: __m256i) -> I {
 /// One token of [`Simd::dot16`].
 #[inline]
 #[target_feature(enable = "avx2")]
-fn dot16_one<const MAX: u32>(mut acc: I, w: [I; 4], x: &[u8; 32], half: usize) -> I {
+fn dot16_one<R: Bound>(mut acc: I, w: [I; 4], x: &[u8; 32], half: usize) -> I {
     let one = _mm256_set1_epi16(1);
     // Sums of two products that fit in 16 bits together: 4 · 2 · 31 · 127 = 31496,
     // 2 · 2 · 63 · 127 = 32004, 2 · 127 · 127 = 32258.
-    let together = match MAX {
+    let together = match R::MAX {
         0..=31 => 4,
         32..=63 => 2,
         _ => 1,
@@ -263,7 +268,7 @@ fn dot16_one<const MAX: u32>(mut acc: I, w: [I; 4], x: &[u8; 32], half: usize) -
         let mut sums = _mm256_setzero_si256();
         for c in 0..4 {
             let a = _mm256_set1_epi32(quad(x, 4 * half + c));
-            let pairs = if MAX < 128 {
+            let pairs = if R::MAX < 128 {
                 _mm256_maddubs_epi16(w[c][side], a)
             } else {
                 let signed = _mm256_xor_si256(w[c][side], _mm256_set1_epi8(-128));

@@ -9,7 +9,7 @@
 use core::arch::x86_64::*;
 
 use super::{
-    super::{Kernel, Simd},
+    super::{Bound, Kernel, Simd},
     ops, quad,
 };
 
@@ -159,7 +159,12 @@ impl Simd for Avx512Vnni {
     }
 
     #[inline(always)]
-    fn dot16<const N: usize, const MAX: u32>(
+    fn as_i(self, a: __m512i) -> __m512i {
+        a
+    }
+
+    #[inline(always)]
+    fn dot16<const N: usize, R: Bound>(
         self,
         mut acc: [__m512i; N],
         w: [__m512i; 4],
