@@ -8,17 +8,19 @@
 
 mod compare;
 mod file;
+mod folder;
 mod interpret;
 mod seeded;
 
 pub(crate) use compare::{Distance, Metric, Rows};
 
 use std::{
+    fmt::Write as _,
     fs, io,
     path::{Path, PathBuf},
 };
 
-use formats::{gguf::Gguf, npy::Npy};
+use formats::{gguf::Gguf, npy::Npy, safetensors::Safetensors};
 use import::{Model, Options, Output};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
@@ -127,6 +129,27 @@ impl Case {
         self.settings.kv.iter().any(|line| line == "general.architecture str bert")
     }
 
+    /// The value of a key as the case writes it.
+    fn setting(&self, key: &str) -> Option<&str> {
+        let value = |line: &'_ str| -> Option<usize> {
+            let rest = line.strip_prefix(key)?.strip_prefix(' ')?;
+            Some(line.len() - rest.len() + rest.find(' ')? + 1)
+        };
+        self.settings.kv.iter().find_map(|line| line.get(value(line)?..))
+    }
+
+    /// The value of a key below the architecture's name.
+    fn own(&self, key: &str) -> Option<&str> {
+        self.setting(&format!("{}.{key}", self.setting("general.architecture")?))
+    }
+
+    /// Elements of a head.
+    fn head_dim(&self) -> usize {
+        let number = |key| self.own(key).and_then(|text| text.parse::<usize>().ok());
+        let share = || Some(number("embedding_length")? / number("attention.head_count")?);
+        number("attention.key_length").or_else(share).expect("cases have these keys")
+    }
+
     /// Token ids of the prompt, and those that are fed one by one after it.
     pub(crate) fn ids(&self) -> (Vec<u32>, Vec<u32>) {
         let stream = Stream::new(self.settings.seed, "tokens");
@@ -162,8 +185,11 @@ impl Case {
             hash.update(bytes);
             Ok(())
         })?;
-        let digits: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(digits == self.settings.gguf_sha256)
+        let number = hash.finalize().iter().fold(String::new(), |mut digits, byte| {
+            let _ = write!(digits, "{byte:02x}");
+            digits
+        });
+        Ok(number == self.settings.gguf_sha256)
     }
 
     /// Compares rows of positions 0, 1, … with the golden as far as they go; an encoder's, if they
@@ -185,32 +211,54 @@ impl Case {
 }
 
 /// Whether imported graphs, interpreted in double precision over all positions, are llama.cpp's.
-pub(crate) fn check_imported(_: &Fixtures) -> anyhow::Result<Report> {
-    let (folder, mut report) = (Case::folder(), Report::default());
-    for name in Case::names(&folder)? {
-        let case = Case::read(&folder, &name)?;
+pub(crate) fn check_imported(fixtures: &Fixtures) -> anyhow::Result<Report> {
+    let mut report = Report::default();
+    for (name, case) in all(fixtures)? {
         anyhow::ensure!(case.has_golden_bytes()?, "{name}: the model is not the golden's");
         if case.is_exact() {
-            let distance = interpreted(&case, usize::MAX)?;
-            report.case(distance.passes(), || format!("{name}: {distance}"));
+            for (form, distance) in interpreted(&case, usize::MAX)? {
+                report.case(distance.passes(), || format!("{name} ({form}): {distance}"));
+            }
         }
     }
     Ok(report)
 }
 
-/// How far the case's first `tokens` positions are from the golden, imported and interpreted.
-fn interpreted(case: &Case, tokens: usize) -> anyhow::Result<Distance> {
+/// The cases of the repository, then those of other seeds and shapes in the test data's
+/// `families`, where somebody made such (`tools/goldens/families.py --seed 2 --out …`).
+fn all(fixtures: &Fixtures) -> anyhow::Result<Vec<(String, Case)>> {
+    let mut cases = Vec::new();
+    for folder in [Case::folder(), fixtures.path("families")] {
+        if folder.is_dir() {
+            for name in Case::names(&folder)? {
+                let case = Case::read(&folder, &name)?;
+                cases.push((name, case));
+            }
+        }
+    }
+    Ok(cases)
+}
+
+/// How far the case's first `tokens` positions are from the golden, imported and interpreted: as
+/// GGUF and, where the family has that form, as a folder.
+fn interpreted(case: &Case, tokens: usize) -> anyhow::Result<Vec<(&'static str, Distance)>> {
     let mut file = Vec::new();
     case.write_to(|bytes| {
         file.extend_from_slice(bytes);
         Ok(())
     })?;
-    let gguf = Gguf::parse(&file, Bytes(file.len() as u64))?;
-    let model = Model::from_gguf(&gguf)?;
     let (prompt, decode) = case.ids();
     let ids: Vec<u32> = prompt.into_iter().chain(decode).take(tokens).collect();
+    let model = Model::from_gguf(&Gguf::parse(&file, Bytes(file.len() as u64))?)?;
     let rows = interpreted_rows(case, &model, &file, &ids)?;
-    Ok(case.compare(&rows))
+    let mut distances = vec![("GGUF", case.compare(&rows))];
+    if let Some((config, file)) = folder::folder(case)? {
+        let header = Safetensors::parse(&file, Bytes(file.len() as u64))?;
+        let model = Model::from_config(&config, header.tensors().clone())?;
+        let rows = interpreted_rows(case, &model, &file, &ids)?;
+        distances.push(("folder", case.compare(&rows)));
+    }
+    Ok(distances)
 }
 
 /// Rows of `ids` by the graph of `model`, whose weights are in `file`.

@@ -140,7 +140,11 @@ fn rope(
     };
     let base = positive("rope_theta", base)?;
     let partial =
-        positive("partial_rotary_factor", keys.float("partial_rotary_factor")?.unwrap_or(1.0))?;
+        match nested.map(|keys| keys.float("partial_rotary_factor")).transpose()?.flatten() {
+            Some(partial) => partial,
+            None => keys.float("partial_rotary_factor")?.unwrap_or(1.0),
+        };
+    let partial = positive("partial_rotary_factor", partial)?;
     #[expect(clippy::cast_possible_truncation, reason = "truncation is the definition")]
     let dims = (f64::from(head_dim) * f64::from(partial)) as u32;
     let mut rope = RopeSettings {
@@ -283,3 +287,6 @@ impl<'a> Keys<'a> {
         list.iter().map(|value| positive(key, value.as_f64().unwrap_or(f64::NAN))).collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -150,9 +150,12 @@ fn rope(
     };
     let base =
         positive(&keys.name("rope.freq_base"), keys.float("rope.freq_base")?.unwrap_or(10_000.0))?;
-    // Gemma 3 has windowed layers of its own base, which are never scaled; OLMo 3 of the same.
-    let default = if family.name == "gemma3" && windowed { 10_000.0 } else { f64::from(base) };
-    let base_windowed = keys.float("rope.freq_base_swa")?.unwrap_or(default);
+    // Gemma's windowed layers may have a base of their own; OLMo 3's never do, whatever the file says.
+    let base_windowed = match family.name {
+        "gemma3" if windowed => keys.float("rope.freq_base_swa")?.unwrap_or(10_000.0),
+        "gemma2" => keys.float("rope.freq_base_swa")?.unwrap_or(f64::from(base)),
+        _ => f64::from(base),
+    };
     let kind = keys.text("rope.scaling.type")?.unwrap_or("linear");
     let factor = match keys.float("rope.scaling.factor")? {
         Some(factor) => Some(factor),
