@@ -36,6 +36,7 @@ CASES = {
     "olmo2": dict(arch="olmo2", d=128, heads=4, kv=2, base=500000.0),
     "olmo3": dict(arch="olmo2", d=128, heads=4, kv=1, layers=5, base=500000.0, ctx=2048, keys=["attention.sliding_window u32 32", "rope.scaling.type str yarn", "rope.scaling.factor f32 8", "rope.scaling.original_context_length u32 256"]),
     "gpt2": dict(arch="gpt2", d=128, heads=2, kv=2, ff=512, ctx=400, tied=True, layers=3),
+    "llama-odd": dict(d=72, heads=3, kv=3, hd=64, ff=100, vocab=101, layers=2),
     "bert": dict(arch="bert", d=96, heads=3, kv=3, ff=256, ctx=512, layers=3, keys=["pooling_type u32 1"]),
     # one type everywhere (embedding and head too)
     **{f"llama-{t.lower()}": dict(d=256, heads=4, kv=2, hd=64, ff=512, layers=2, w=t)
@@ -49,6 +50,10 @@ CASES = {
     "qwen3moe-mxfp4": dict(arch="qwen3moe", d=256, heads=4, kv=1, hd=64, experts=8, used=2, ff=128, layers=2, w="Q8_0", mlp="MXFP4"),
     "olmo2-iq4_nl": dict(arch="olmo2", d=128, heads=4, kv=2, layers=2, w="IQ4_NL", head="Q8_0"),
     "gpt2-q5_1": dict(arch="gpt2", d=128, heads=2, kv=2, ff=512, ctx=400, layers=2, w="Q5_1", tied=True),
+    "gemma3-q8_0": dict(arch="gemma3", d=128, heads=4, kv=1, hd=128, ff=256, tied=True, w="Q8_0", base=1000000.0, keys=["attention.sliding_window u32 40", "attention.sliding_window_pattern u32 2"]),
+    "smollm3-q4_1": dict(arch="smollm3", d=192, heads=3, kv=1, ff=384, layers=4, tied=True, w="Q4_1", emb="Q8_0"),
+    "granite-q3_k": dict(arch="granite", d=256, heads=4, kv=2, ff=256, layers=2, w="Q3_K", emb="Q6_K", tied=True, keys=["attention.scale f32 0.1", "embedding_scale f32 6", "residual_scale f32 0.4", "logit_scale f32 2"]),
+    "llama-odd-q8_0": dict(d=96, heads=3, kv=3, hd=64, ff=160, vocab=101, layers=2, w="Q8_0"),
     "bert-q8_0": dict(arch="bert", d=96, heads=3, kv=3, ff=256, ctx=512, layers=2, w="Q8_0", keys=["pooling_type u32 2"]),
 }
 
