@@ -83,7 +83,7 @@ class Teacher:
         self.frequencies = (1.0 / key("llama.rope.freq_base") ** steps).to(self.device)
         self.weights = {}
         for tensor in reader.tensors:
-            values = np.ascontiguousarray(gguf.dequantize(tensor.data, tensor.tensor_type))
+            values = np.array(gguf.dequantize(tensor.data, tensor.tensor_type))
             self.weights[tensor.name] = torch.from_numpy(values).to(self.device, self.type)
         self.tokenizer = self.read_tokenizer(key)
 
