@@ -1,4 +1,5 @@
-//! Extents that are known when a plan is made, or bounded then and known at each run.
+//! Extents that are known when a plan is made, or bounded then and known at each run. A bound is
+//! what buffers are sized by; a run may use less, never more.
 
 use alloc::string::String;
 use core::fmt;

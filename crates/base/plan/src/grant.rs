@@ -1,4 +1,5 @@
-//! Permission to take memory, given by the ledger and spent once.
+//! Permission to take memory, given by the ledger and spent once. Taking more than was granted is
+//! an error that names both numbers.
 
 use tensor::Bytes;
 

@@ -1,4 +1,5 @@
-//! One step of a plan: an operator and the places of its operands.
+//! One step of a plan: an operator and the places of its operands. Operands are ranges of buffers
+//! that do not move; their extents are bounds until a run fills them in.
 
 use crate::{BufferId, Dim, Op, StateId, WeightId};
 use alloc::vec::Vec;

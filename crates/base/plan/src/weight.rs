@@ -1,4 +1,6 @@
-//! Weights by name and place in their tensor, and where their bytes come from.
+//! Weights by name and place in their tensor, and where their bytes come from. A source answers
+//! for any range of elements, so that a backend can pack a matrix without ever holding all of it
+//! twice.
 
 use crate::backend::Refusal;
 use alloc::string::String;

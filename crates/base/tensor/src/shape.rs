@@ -1,4 +1,5 @@
-//! The extents of a tensor: up to eight dimensions, held inline, outermost first.
+//! The extents of a tensor: up to eight dimensions, held inline, outermost first. Products of
+//! extents are checked, so a shape from a file cannot overflow a size.
 
 use core::{fmt, ops::Deref};
 

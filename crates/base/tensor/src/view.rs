@@ -1,4 +1,5 @@
-//! A borrowed tensor: bytes with their type and shape, checked to agree once.
+//! A borrowed tensor: bytes with their type and shape, checked to agree once. A view that exists
+//! can be decoded without further checks.
 
 use crate::{Bytes, Shape, TensorType};
 

@@ -1,4 +1,5 @@
-//! From a graph to a plan: order, lifetimes, places.
+//! From a graph to a plan: order, lifetimes, places. What comes out allocates nothing: it names
+//! and sums what a backend will be granted.
 
 use crate::{
     Fault, Graph, Input, ValueId,

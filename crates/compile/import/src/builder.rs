@@ -1,4 +1,5 @@
-//! From settings and tensors to a graph: one builder for every family.
+//! From settings and tensors to a graph: one builder for every family. What differs between
+//! families comes in as choices; there is no forward pass of any one model here.
 
 use crate::{
     Model,
@@ -353,7 +354,7 @@ impl Builder<'_> {
         let width = self.settings().width;
         let fused = match self.model.tensors.find(parts[0].0, layer, "weight") {
             Some(_) => None,
-            None => self.model.tensors.find(fused, layer, "weight").map(|info| &info.name),
+            None => self.model.tensors.find(fused, layer, "weight").map(|stored| &stored.name),
         };
         let fused = fused.map(ToString::to_string);
         let total = parts.iter().map(|(_, rows)| rows).sum();
@@ -417,8 +418,8 @@ impl Builder<'_> {
         len: u64,
     ) -> Result<Option<WeightId>, ImportError> {
         let layer = self.layer.unwrap_or(0);
-        let Some(info) = self.model.tensors.find(role, layer, suffix) else { return Ok(None) };
-        let name = info.name.to_string();
+        let Some(stored) = self.model.tensors.find(role, layer, suffix) else { return Ok(None) };
+        let name = stored.name.to_string();
         self.part(&name, &[len], 0, len).map(Some)
     }
 
@@ -436,15 +437,16 @@ impl Builder<'_> {
         rows: u64,
     ) -> Result<WeightId, ImportError> {
         let missing = || ImportError::Missing { name: name.into() };
-        let info = self.model.tensors.table().get(name).ok_or_else(missing)?;
-        if info.shape.dims() != dims {
-            let (have, want) = (info.shape.to_string(), format!("{dims:?}"));
+        let stored = self.model.tensors.table().get(name).ok_or_else(missing)?;
+        if stored.shape.dims() != dims {
+            let (have, want) = (stored.shape.to_string(), format!("{dims:?}"));
             return Err(ImportError::Shape { name: name.into(), have, want });
         }
-        let ty =
-            info.tensor_type().ok().filter(|ty| *ty != TensorType::Plain(DType::Bool)).ok_or_else(
-                || ImportError::Type { name: name.into(), ty: info.ty.name().into() },
-            )?;
+        let ty = stored
+            .tensor_type()
+            .ok()
+            .filter(|ty| *ty != TensorType::Plain(DType::Bool))
+            .ok_or_else(|| ImportError::Type { name: name.into(), ty: stored.ty.name().into() })?;
         let mut part = dims.to_vec();
         part[0] = rows;
         let shape = Self::shape(name, &part)?;
@@ -454,7 +456,7 @@ impl Builder<'_> {
             let want = format!("rows of whole {ty} blocks");
             return Err(ImportError::Shape {
                 name: name.into(),
-                have: info.shape.to_string(),
+                have: stored.shape.to_string(),
                 want,
             });
         }

@@ -1,4 +1,5 @@
-//! What can be wrong with a model's settings and tensors.
+//! What can be wrong with a model's settings and tensors. Each error names the key or the tensor,
+//! and what was expected of it.
 
 use crate::family::FAMILIES;
 

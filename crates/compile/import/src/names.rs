@@ -1,4 +1,5 @@
-//! Tensor names by role: what a tensor is for, and what each kind of file calls it.
+//! Tensor names by role: what a tensor is for, and what each kind of file calls it. The rest of
+//! the crate speaks of roles only.
 
 /// What a tensor is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

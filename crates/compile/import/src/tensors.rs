@@ -1,4 +1,5 @@
-//! Stored tensors by role, whatever the file calls them.
+//! Stored tensors by role, whatever the file calls them. A role is looked up once, with the shape
+//! that the settings demand.
 
 use crate::{
     error::ImportError,

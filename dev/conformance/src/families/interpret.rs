@@ -49,11 +49,11 @@ fn weights(model: &Model, imported: &Imported, file: &[u8]) -> Vec<Matrix> {
         if let Some(list) = constants.get(weight.tensor.as_str()) {
             return vec![list.iter().map(|x| f64::from(*x)).collect()];
         }
-        let info = model.tensors.table().get(&weight.tensor).expect("the importer found it");
+        let stored = model.tensors.table().get(&weight.tensor).expect("the importer found it");
         let width = weight.shape.last();
         let row_bytes = weight.row_bytes();
         let skipped = weight.ty.row_bytes(weight.first).expect("parts start at a block");
-        let start = usize::try_from(info.offset + skipped).expect("a case fits in memory");
+        let start = usize::try_from(stored.offset + skipped).expect("a case fits in memory");
         let row_bytes = usize::try_from(row_bytes).expect("as above");
         let width = usize::try_from(width).expect("as above");
         let rows = file[start..].chunks_exact(row_bytes);

@@ -9,7 +9,7 @@ use ledge_formats::{FormatError, gguf::Gguf};
 use tensor::Bytes;
 
 /// The data folder, if there is one.
-fn data() -> Option<PathBuf> {
+fn test_files() -> Option<PathBuf> {
     let folder = std::env::var_os("LEDGE_DATA").map(PathBuf::from);
     if folder.is_none() {
         println!("skipped: LEDGE_DATA is not set");
@@ -35,13 +35,13 @@ fn open(path: &Path) -> Gguf {
 
 #[test]
 fn house_and_stories_are_read() {
-    let Some(data) = data() else { return };
-    let house = open(&data.join("house/house-q8_0.gguf"));
+    let Some(folder) = test_files() else { return };
+    let house = open(&folder.join("house/house-q8_0.gguf"));
     assert_eq!(house.metadata().get_str("general.architecture").unwrap(), "llama");
     assert_eq!(house.metadata().get_u32("llama.block_count").unwrap(), 4);
     assert_eq!(house.metadata().get_str_array("tokenizer.ggml.tokens").unwrap().len(), 4096);
     let embedding = house.tensors().require("token_embd.weight").unwrap();
     assert_eq!(embedding.shape.dims(), [4096, 256]);
-    let stories = open(&data.join("lm/stories260K-f32.gguf"));
+    let stories = open(&folder.join("lm/stories260K-f32.gguf"));
     assert_eq!(stories.metadata().get_f32_array("tokenizer.ggml.scores").unwrap().len(), 512);
 }
