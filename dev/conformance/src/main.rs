@@ -9,15 +9,19 @@ use std::{env, path::PathBuf, process::ExitCode, time::Instant};
 
 mod families;
 mod fixtures;
+mod templates;
 
 use fixtures::{Check, Fixtures, Report};
 
 /// Name, what it compares with what, and the function.
-const CHECKS: &[(&str, &str, Check)] = &[(
-    "import",
-    "imported graphs of all families, interpreted, with llama.cpp's logits",
-    families::check_imported,
-)];
+const CHECKS: &[(&str, &str, Check)] = &[
+    (
+        "import",
+        "imported graphs of all families, interpreted, with llama.cpp's logits",
+        families::check_imported,
+    ),
+    ("templates", "chat templates with jinja2 in Hugging Face's settings", templates::check),
+];
 
 fn main() -> ExitCode {
     let names: Vec<String> = env::args().skip(1).collect();

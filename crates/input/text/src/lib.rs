@@ -3,6 +3,7 @@
 //! Everything here takes bytes or values and gives values back; no file is opened, no clock is
 //! read and nothing is kept between calls but what the caller holds.
 
+pub mod template;
 pub mod stop;
 pub mod token;
 
