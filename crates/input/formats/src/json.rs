@@ -36,6 +36,7 @@ pub(crate) fn wrap(error: &serde_json::Error, what: &str) -> FormatError {
 }
 
 /// Memory left for a tree.
+#[derive(Debug)]
 pub(crate) struct Budget(Cell<u64>);
 
 impl Budget {
@@ -57,15 +58,16 @@ impl Budget {
 }
 
 /// Builds a value and everything in it.
-#[derive(Clone, Copy)]
-struct Tree<'b> {
-    budget: &'b Budget,
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tree<'b> {
+    pub(crate) budget: &'b Budget,
 }
 
-/// Room that one element of an array or object takes: vectors double, so twice the element.
-const ELEMENT: usize = size_of::<Value>() * 2;
-/// An object's entry: key, value, hash and index table, doubled.
-const ENTRY: usize = (size_of::<Value>() + size_of::<String>() + 24) * 2;
+/// Room that one element of an array takes at most: a vector that doubles has, for a moment, its
+/// old place and a new one of twice the size.
+const ELEMENT: usize = size_of::<Value>() * 3;
+/// As [`ELEMENT`], for an object's entry: key, value, hash and index table.
+const ENTRY: usize = (size_of::<Value>() + size_of::<String>() + 24) * 3;
 
 impl<'de> DeserializeSeed<'de> for Tree<'_> {
     type Value = Value;

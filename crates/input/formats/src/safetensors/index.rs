@@ -3,6 +3,10 @@
 //! File names out of an index are names and never paths: one component of letters, digits,
 //! dots, dashes and underscores. Index and files must say the same.
 
+use std::{collections::BTreeMap, fmt};
+
+use serde::de::{self, DeserializeSeed, MapAccess, Visitor};
+
 use super::Safetensors;
 use crate::{FormatError, Label, Place, TensorTable, json, limits, memory};
 
@@ -21,55 +25,13 @@ impl Index {
     /// If it is not JSON, has no `weight_map` of strings, names no file, or a file name is not
     /// a plain name that ends in `.safetensors`.
     pub fn parse(text: &[u8]) -> Result<Self, FormatError> {
-        let invalid = |what: std::fmt::Arguments<'_>, want: &'static str, got: &str| {
-            let got = Label::new(got);
-            FormatError::invalid(Place::named(what), want, format_args!("\"{got}\""))
-        };
-        let mut root = json::parse(text, "model.safetensors.index.json")?;
-        let map = match root.get_mut("weight_map").map(json::Value::take) {
-            Some(json::Value::Object(map)) if !map.is_empty() => map,
-            Some(other) => {
-                let what = format_args!("weight_map");
-                return Err(invalid(what, "an object of file names", &other.to_string()));
-            }
-            None => return Err(FormatError::MissingKey { key: Label::new("weight_map") }),
-        };
-        let count = map.len() as u64;
-        if count > limits::TENSORS {
-            let (place, limit) = (Place::named(format_args!("weight_map")), limits::TENSORS);
-            return Err(FormatError::Limit { place, got: count, limit });
-        }
-        let mut file_names: Vec<Box<str>> = Vec::new();
-        for (tensor, name) in &map {
-            let what = format_args!("file of tensor `{}`", Label::new(tensor));
-            let json::Value::String(name) = name else {
-                return Err(invalid(what, "a file name", &name.to_string()));
-            };
-            check_file_name(name, what)?;
-            if !name.ends_with(".safetensors") {
-                return Err(invalid(what, "a name that ends in .safetensors", name));
-            }
-            // Neighbours mostly share a file; the rest is sorted out below.
-            if file_names.last().is_none_or(|last| **last != **name) {
-                file_names.push(memory::text(name)?);
-            }
-        }
-        file_names.sort_unstable();
-        file_names.dedup();
-        file_names.shrink_to_fit();
-        let (got, limit) = (file_names.len() as u64, limits::SAFETENSORS_FILES);
-        if got > limit {
-            let place = Place::named(format_args!("files of weight_map"));
-            return Err(FormatError::Limit { place, got, limit });
-        }
-        let mut tensors = memory::table(map.len())?;
-        for (tensor, name) in map {
-            let name = name.as_str().unwrap_or_default();
-            let file = file_names.binary_search_by(|known| (**known).cmp(name)).unwrap_or_default();
-            tensors.push((tensor.into_boxed_str(), u32::try_from(file).unwrap_or(u32::MAX)));
-        }
-        tensors.sort_unstable();
-        Ok(Self { file_names, tensors })
+        let budget = json::Budget::for_text(text.len());
+        let mut reader = serde_json::Deserializer::from_slice(text);
+        let map = de::Deserializer::deserialize_map(&mut reader, Root { budget: &budget })
+            .and_then(|map| reader.end().map(|()| map))
+            .map_err(|error| json::wrap(&error, "model.safetensors.index.json"))?
+            .ok_or_else(|| FormatError::MissingKey { key: Label::new("weight_map") })?;
+        map.finish()
     }
 
     /// The files of the model, sorted, each once.
@@ -128,16 +90,150 @@ impl Index {
     }
 }
 
-/// Checks that a name out of a file is the name of a neighbour and nothing else.
-fn check_file_name(name: &str, what: std::fmt::Arguments<'_>) -> Result<(), FormatError> {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-    let fits = (1..=limits::FILE_NAME_BYTES).contains(&name.len());
-    if fits && !name.starts_with('.') && name.bytes().all(plain) {
-        return Ok(());
+/// Reads the whole text; what is not `weight_map` is read and dropped.
+struct Root<'b> {
+    budget: &'b json::Budget,
+}
+
+impl<'de> Visitor<'de> for Root<'_> {
+    type Value = Option<WeightMap>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object with weight_map")
     }
-    Err(FormatError::invalid(
-        Place::named(what),
-        "a plain file name without folders",
-        format_args!("\"{}\"", Label::new(name)),
-    ))
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut weights = None;
+        let mut rest = json::Map::new();
+        while let Some(key) = map.next_key::<String>()? {
+            let repeated = if key == "weight_map" {
+                weights.replace(map.next_value_seed(WeightMap::default())?).is_some()
+            } else {
+                let value = map.next_value_seed(json::Tree { budget: self.budget })?;
+                rest.insert(key.clone(), value).is_some()
+            };
+            if repeated {
+                return Err(de::Error::custom(json::repeated(&key)));
+            }
+        }
+        Ok(weights)
+    }
+}
+
+/// Reads the object behind `weight_map`: tensors with the names of their files.
+#[derive(Default)]
+struct WeightMap {
+    tensors: Vec<(Box<str>, u32)>,
+    /// Files in the order in which they were met.
+    files: BTreeMap<Box<str>, u32>,
+}
+
+impl<'de> DeserializeSeed<'de> for WeightMap {
+    type Value = Self;
+
+    fn deserialize<D: de::Deserializer<'de>>(self, reader: D) -> Result<Self, D::Error> {
+        reader.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for WeightMap {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object of file names")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Self, A::Error> {
+        while let Some(tensor) = map.next_key::<Box<str>>()? {
+            let (got, limit) = (self.tensors.len() as u64, limits::TENSORS);
+            if got >= limit {
+                return Err(de::Error::custom(format!("over {limit} tensors, the limit")));
+            }
+            let file = map.next_value_seed(FileName { tensor: &tensor, files: &mut self.files })?;
+            self.tensors.push((tensor, file));
+        }
+        Ok(self)
+    }
+}
+
+/// Reads the name of a tensor's file and gives its number.
+struct FileName<'a> {
+    tensor: &'a str,
+    files: &'a mut BTreeMap<Box<str>, u32>,
+}
+
+impl<'de> DeserializeSeed<'de> for FileName<'_> {
+    type Value = u32;
+
+    fn deserialize<D: de::Deserializer<'de>>(self, reader: D) -> Result<u32, D::Error> {
+        reader.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for FileName<'_> {
+    type Value = u32;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the file name of tensor `{}`", Label::new(self.tensor))
+    }
+
+    fn visit_str<E: de::Error>(self, name: &str) -> Result<u32, E> {
+        if let Some(&file) = self.files.get(name) {
+            return Ok(file);
+        }
+        if !is_file_name(name) || !name.ends_with(".safetensors") {
+            return Err(E::custom(format!(
+                "file of tensor `{}`: must be a plain file name that ends in .safetensors, is \"{}\"",
+                Label::new(self.tensor),
+                Label::new(name)
+            )));
+        }
+        let (got, limit) = (self.files.len() as u64, limits::SAFETENSORS_FILES);
+        if got >= limit {
+            return Err(E::custom(format!("over {limit} files, the limit")));
+        }
+        let file = u32::try_from(got).unwrap_or(u32::MAX);
+        self.files.insert(name.into(), file);
+        Ok(file)
+    }
+}
+
+impl WeightMap {
+    /// Sorts files and tensors by name.
+    fn finish(mut self) -> Result<Index, FormatError> {
+        let mut sorted: Vec<u32> = memory::table(self.files.len())?;
+        sorted.resize(self.files.len(), 0);
+        let mut file_names = memory::table(self.files.len())?;
+        for (place, (name, met)) in (0u32..).zip(self.files) {
+            file_names.push(name);
+            if let Some(slot) = sorted.get_mut(met as usize) {
+                *slot = place;
+            }
+        }
+        for (_, file) in &mut self.tensors {
+            *file = sorted.get(*file as usize).copied().unwrap_or_default();
+        }
+        self.tensors.sort_unstable();
+        let names = || self.tensors.iter().map(|(name, _)| name);
+        if let Some((name, _)) = names().zip(names().skip(1)).find(|(a, b)| a == b) {
+            return Err(FormatError::Duplicate { what: "tensor", name: Label::new(name) });
+        }
+        if self.tensors.is_empty() {
+            let place = Place::named(format_args!("weight_map"));
+            return Err(FormatError::invalid(
+                place,
+                "an object of file names",
+                format_args!("empty"),
+            ));
+        }
+        Ok(Index { file_names, tensors: self.tensors })
+    }
+}
+
+/// Whether a name out of a file is the name of a neighbour and nothing else.
+fn is_file_name(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    (1..=limits::FILE_NAME_BYTES).contains(&name.len())
+        && !name.starts_with('.')
+        && name.bytes().all(plain)
 }

@@ -1,6 +1,11 @@
 //! Tests of the readers and writers through the public face.
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test says why it stopped")]
 
+mod alloc;
+mod capacity;
+mod hostile;
+mod mutation;
+mod raw;
 mod real;
 mod round_trip;
 mod samples;
