@@ -133,7 +133,7 @@ impl Iterator for TileWidths {
     type Item = usize;
 
     fn next(&mut self) -> Option<usize> {
-        let width = [8, 4, 3, 2, 1].into_iter().find(|&w| w <= self.left.min(self.widest))?;
+        let width = [8, 4, 2, 1].into_iter().find(|&w| w <= self.left.min(self.widest))?;
         self.left -= width;
         Some(width)
     }

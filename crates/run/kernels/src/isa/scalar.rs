@@ -95,7 +95,7 @@ impl Simd for Scalar {
     type I = [i32; 16];
     type B = [u8; 64];
 
-    const TILE: usize = 4;
+    const TILE: usize = 1;
     const CENTERED: bool = false;
 
     #[inline(always)]

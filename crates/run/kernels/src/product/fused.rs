@@ -42,8 +42,7 @@ macro_rules! tile_kernel {
                 let Operands { panel, tile, out, .. } = self.0;
                 match out.len() {
                     1 => $body::<S, L, 1>(s, panel, tile, array(out)),
-                    2 => $body::<S, L, 2>(s, panel, tile, array(out)),
-                    3 if S::TILE >= 3 => $body::<S, L, 3>(s, panel, tile, array(out)),
+                    2 if S::TILE >= 2 => $body::<S, L, 2>(s, panel, tile, array(out)),
                     4 if S::TILE >= 4 => $body::<S, L, 4>(s, panel, tile, array(out)),
                     8 if S::TILE >= 8 => $body::<S, L, 8>(s, panel, tile, array(out)),
                     width => unreachable!("no tile has {width} tokens"),
