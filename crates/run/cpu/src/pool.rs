@@ -9,7 +9,7 @@
 
 mod parts;
 
-pub use parts::{Parts, TileMut, Tiles};
+pub use parts::{Parts, Split, TileMut, Tiles};
 
 use core::cell::UnsafeCell;
 use core::num::NonZeroUsize;

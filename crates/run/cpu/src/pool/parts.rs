@@ -11,6 +11,15 @@ use core::ops::Range;
 /// The tail that is shared is this part of the work.
 const TAIL: usize = 16;
 
+/// How work is shared out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Split {
+    /// Each worker has a run of tiles of its own; the tail is shared, so many at a time.
+    Runs(usize),
+    /// One tile at a time to whoever is free: for tiles of very different cost.
+    Queue,
+}
+
 /// A matrix that is written in tiles by several workers.
 #[derive(Debug)]
 pub struct Tiles<'a, T> {
@@ -158,8 +167,8 @@ impl<'a> Parts<'a> {
 }
 
 impl Team<'_> {
-    /// Hands out `units` as contiguous ranges, each exactly once; `grain` at a time from the tail.
-    fn share(&mut self, units: usize, grain: usize, job: &(dyn Fn(usize, Range<usize>) + Sync)) {
+    /// Hands out `units` as contiguous ranges, each exactly once.
+    fn share(&mut self, units: usize, split: Split, job: &(dyn Fn(usize, Range<usize>) + Sync)) {
         let threads = self.threads();
         if threads == 1 || units <= 1 {
             if units > 0 {
@@ -167,7 +176,11 @@ impl Team<'_> {
             }
             return;
         }
-        let tail = if units >= TAIL * threads { units / TAIL } else { 0 };
+        let (tail, grain) = match split {
+            Split::Runs(grain) if units >= TAIL * threads => (units / TAIL, grain.max(1)),
+            Split::Runs(_) => (0, 1),
+            Split::Queue => (units, 1),
+        };
         let fixed = units - tail;
         let next = &self.pool.shared.next.0;
         next.store(fixed, Ordering::Relaxed);
@@ -200,12 +213,12 @@ impl Team<'_> {
         &mut self,
         outs: &mut [Tiles<'_, T>],
         parts: &Parts<'_>,
-        grain: usize,
+        split: Split,
         job: impl Fn(&mut [u8], usize, TileMut<'_, T>) + Sync,
     ) {
         let outs = &*outs;
         let units = outs.iter().map(Tiles::len).sum();
-        self.share(units, grain.max(1), &|worker, mut units| {
+        self.share(units, split, &|worker, mut units| {
             // SAFETY: this is the worker of that number, and the only borrow while it runs.
             let scratch = unsafe { parts.part(worker) };
             let mut first = 0;
@@ -237,7 +250,7 @@ impl Team<'_> {
         job: impl Fn(&mut [u8], usize, &mut [T]) + Sync,
     ) {
         let mut outs = [Tiles::new(out, width, 1, width)];
-        self.tiles(&mut outs, parts, 1, |scratch, _, mut tile| {
+        self.tiles(&mut outs, parts, Split::Runs(1), |scratch, _, mut tile| {
             let first = tile.rows().start;
             job(scratch, first, tile.all());
         });

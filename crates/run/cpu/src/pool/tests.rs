@@ -36,7 +36,9 @@ fn a_pool_that_slept_wakes_up() {
 
 #[test]
 fn tiles_cover_each_matrix_exactly_once() {
-    for threads in [1, 2, 5] {
+    for (threads, split) in
+        [(1, Split::Runs(1)), (2, Split::Runs(2)), (5, Split::Runs(3)), (3, Split::Queue)]
+    {
         let pool = pool(threads);
         for (rows, columns, tile_rows, tile_columns) in
             [(1, 1, 1, 1), (1, 100, 1, 16), (7, 33, 2, 16), (3, 640, 3, 16), (50, 4, 1, 4)]
@@ -49,7 +51,7 @@ fn tiles_cover_each_matrix_exactly_once() {
             ];
             let mut scratch = vec![0; 8 * threads];
             let parts = Parts::new(&mut scratch, 8);
-            pool.team().tiles(&mut outs, &parts, 2, |scratch, matrix, mut tile| {
+            pool.team().tiles(&mut outs, &parts, split, |scratch, matrix, mut tile| {
                 scratch.fill(1);
                 for row in tile.rows() {
                     let first = tile.columns().start;

@@ -1,0 +1,149 @@
+//! The backend: what a step needs, loading, and the loaded program.
+
+use crate::layout::Layout;
+use crate::load::load;
+use crate::memory::Region;
+use crate::pool::Pool;
+use crate::state::CpuState;
+use crate::steps::{self, Tables, Task};
+use crate::weights::{self, Placement, Use};
+use core::num::NonZeroUsize;
+use kernels::Isa;
+use plan::{
+    Backend, BufferKind, Control, Grant, LoadError, Needs, Plan, Program, Refusal, State, Step,
+    WeightSource,
+};
+use std::{fmt, io, sync::Arc};
+use tensor::Bytes;
+
+/// The name in reports, and the prefix of the scratch buffer's.
+pub(crate) const NAME: &str = "cpu";
+
+/// Runs plans on this machine's processors.
+#[derive(Debug)]
+pub struct CpuBackend {
+    pool: Arc<Pool>,
+    isa: Isa,
+}
+
+impl CpuBackend {
+    /// A backend with so many threads, the caller's included, and the fastest instructions.
+    ///
+    /// # Errors
+    /// If the system gives no threads.
+    pub fn new(threads: NonZeroUsize) -> io::Result<Self> {
+        Self::with_isa(threads, Isa::detect())
+    }
+
+    /// The same with a chosen instruction set; results are the same bits for all of them.
+    ///
+    /// # Errors
+    /// If the system gives no threads.
+    pub fn with_isa(threads: NonZeroUsize, isa: Isa) -> io::Result<Self> {
+        Ok(Self { pool: Arc::new(Pool::new(threads)?), isa })
+    }
+
+    /// The instruction set in use.
+    pub fn isa(&self) -> Isa {
+        self.isa
+    }
+
+    /// Threads that take part in a run.
+    pub fn threads(&self) -> usize {
+        self.pool.threads()
+    }
+}
+
+impl Backend for CpuBackend {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn accept(&self, step: &Step, plan: &Plan) -> Result<Needs, Refusal> {
+        steps::check(step, plan)?;
+        let mut needs = Needs::default();
+        for (id, want) in weights::uses(step) {
+            if want != Use::Lookup {
+                needs.weights.push((id, weights::bytes(&plan.weights[id.0 as usize], want)));
+            }
+        }
+        let own = steps::scratch(step, plan, self.threads()).align_up(64);
+        needs.scratch = Bytes(Tables::of(plan).bytes().0.saturating_add(own.0));
+        Ok(needs)
+    }
+
+    fn load(
+        &self,
+        plan: Plan,
+        weights: Arc<dyn WeightSource>,
+        grant: &mut Grant,
+        control: &dyn Control,
+    ) -> Result<Arc<dyn Program>, LoadError> {
+        let mut scratch = Bytes::ZERO;
+        for step in &plan.steps {
+            scratch = scratch.max(self.accept(step, &plan)?.scratch);
+        }
+        let placement = Placement::of(&plan);
+        let layout = Layout::of(&plan);
+        grant.take(placement.bytes)?;
+        let mut region = Region::new(placement.bytes)
+            .map_err(|_| LoadError::Memory { bytes: placement.bytes })?;
+        let mut team = self.pool.team();
+        load(&plan, &placement, &*weights, &mut region, &mut team, control)?;
+        drop(team);
+        let mut tables = Tables::of(&plan);
+        tables.place(&placement);
+        let tasks = steps::tasks(&plan, &layout, &placement, &tables);
+        let pool = Arc::clone(&self.pool);
+        Ok(Arc::new(CpuProgram {
+            plan,
+            isa: self.isa,
+            pool,
+            source: weights,
+            weights: region,
+            placement,
+            layout,
+            tables,
+            tasks,
+            scratch,
+        }))
+    }
+}
+
+/// A loaded plan: weights in panels and a schedule of tasks.
+pub(crate) struct CpuProgram {
+    pub(crate) plan: Plan,
+    pub(crate) isa: Isa,
+    pub(crate) pool: Arc<Pool>,
+    pub(crate) source: Arc<dyn WeightSource>,
+    pub(crate) weights: Region,
+    pub(crate) placement: Placement,
+    pub(crate) layout: Layout,
+    pub(crate) tables: Tables,
+    pub(crate) tasks: Vec<Task>,
+    pub(crate) scratch: Bytes,
+}
+
+impl fmt::Debug for CpuProgram {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CpuProgram({} tasks, {} weights)", self.tasks.len(), self.placement.bytes)
+    }
+}
+
+impl Program for CpuProgram {
+    fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    fn state(self: Arc<Self>, grant: &mut Grant) -> Result<Box<dyn State>, LoadError> {
+        let kinds = [BufferKind::Arena, BufferKind::Io].map(|kind| self.plan.bytes_of(kind));
+        let kv = self.plan.states.iter().map(plan::KvCache::bytes).sum();
+        for bytes in kinds.into_iter().chain([kv, self.scratch]) {
+            grant.take(bytes)?;
+        }
+        let region = |bytes| Region::touched(bytes).map_err(|_| LoadError::Memory { bytes });
+        let (values, kv, scratch) =
+            (region(self.layout.bytes)?, region(kv)?, region(self.scratch)?);
+        Ok(Box::new(CpuState::new(self, values, kv, scratch)))
+    }
+}

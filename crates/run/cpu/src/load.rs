@@ -1,0 +1,155 @@
+//! Brings weights from their source into memory, with all threads, 16 rows at a time.
+//!
+//! A worker reads the rows of a panel into scratch of its own and packs them at once, so that no
+//! second copy of a tensor ever exists. The first error or the caller's wish to stop ends the work.
+
+use crate::layout::{index, numbers_mut};
+use crate::matrix::{self, Matrix};
+use crate::memory::Region;
+use crate::pool::{Parts, Team};
+use crate::weights::{Held, Placement};
+use kernels::isa::LANES;
+use plan::{Control, LoadError, Plan, ReadError, Weight, WeightSource};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use tensor::{Bytes, decode_row};
+
+/// Elements of a vector that are read at once.
+const VECTOR_STEP: u64 = 1 << 16;
+
+/// What all workers of a load share.
+struct Load<'a> {
+    source: &'a dyn WeightSource,
+    control: &'a dyn Control,
+    done: AtomicU64,
+    total: u64,
+    failed: Mutex<Option<LoadError>>,
+}
+
+impl Load<'_> {
+    /// Whether work should go on; asked before each read.
+    fn goes_on(&self) -> bool {
+        if self.control.cancelled() {
+            self.fail(LoadError::Cancelled);
+        }
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+    }
+
+    /// Keeps the first error.
+    fn fail(&self, error: LoadError) {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+    }
+
+    /// Reads rows; false after an error.
+    fn read(&self, weight: &Weight, row: u64, out: &mut [u8]) -> bool {
+        match self.source.read_rows(weight, row, out) {
+            Ok(()) => {
+                self.done.fetch_add(out.len() as u64, Ordering::Relaxed);
+                true
+            }
+            Err(error) => {
+                self.fail(error.into());
+                false
+            }
+        }
+    }
+
+    fn report(&self) {
+        self.control.progress(self.done.load(Ordering::Relaxed), self.total);
+    }
+}
+
+/// Fills `region` as `placement` says.
+///
+/// # Errors
+/// If a weight cannot be read, memory for scratch is refused, or the caller stops.
+pub(crate) fn load(
+    plan: &Plan,
+    placement: &Placement,
+    source: &dyn WeightSource,
+    region: &mut Region,
+    team: &mut Team<'_>,
+    control: &dyn Control,
+) -> Result<(), LoadError> {
+    let weight = |id: plan::WeightId| &plan.weights[id.0 as usize];
+    let kept = || placement.iter().filter(|(_, held)| *held != Held::Source);
+    let widest = kept().map(|(id, _)| weight(id).row_bytes()).max().unwrap_or(0);
+    let each = Bytes(widest.saturating_mul(LANES as u64)).align_up(64);
+    let all = Bytes(each.0.saturating_mul(team.threads() as u64));
+    let mut scratch = Region::new(all).map_err(|_| LoadError::Memory { bytes: all })?;
+    let each = each.to_usize().ok_or(LoadError::Memory { bytes: all })?;
+    let load = Load {
+        source,
+        control,
+        done: AtomicU64::new(0),
+        total: kept().map(|(id, _)| weight(id).stored_bytes().0).sum(),
+        failed: Mutex::new(None),
+    };
+    for (id, held) in kept() {
+        let weight = weight(id);
+        match held {
+            Held::Matrix(matrix) => {
+                let parts = Parts::new(scratch.bytes_mut(), each);
+                pack(&load, weight, matrix, region.bytes_mut(), team, &parts);
+            }
+            Held::Vector { start, len } => {
+                let out = &mut region.bytes_mut()[start..start + 4 * len];
+                decode(&load, weight, numbers_mut(out))?;
+            }
+            Held::Source => {}
+        }
+        load.report();
+        if !load.goes_on() {
+            break;
+        }
+    }
+    load.failed.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+}
+
+/// Packs all matrices of a weight.
+fn pack(
+    load: &Load<'_>,
+    weight: &Weight,
+    matrix: Matrix,
+    region: &mut [u8],
+    team: &mut Team<'_>,
+    parts: &Parts<'_>,
+) {
+    let row_bytes = matrix.row_bytes();
+    let panel_bytes = matrix.panel_bytes();
+    for expert in 0..matrix::experts(weight) {
+        let first_row = expert * matrix.outputs as u64;
+        let start = matrix.start + matrix.bytes() * index(expert);
+        let panels = &mut region[start..start + matrix.packed_bytes()];
+        team.rows(panels, panel_bytes, parts, |scratch, first, panels| {
+            for (i, panel) in (first..).zip(panels.chunks_exact_mut(panel_bytes)) {
+                let rows = LANES.min(matrix.outputs - i * LANES);
+                let stored = &mut scratch[..rows * row_bytes];
+                let row = first_row + (i * LANES) as u64;
+                if !load.goes_on() || !load.read(weight, row, stored) {
+                    return;
+                }
+                matrix.pack(stored, panel);
+            }
+        });
+    }
+}
+
+/// Decodes a weight into numbers, row by row.
+fn decode(load: &Load<'_>, weight: &Weight, out: &mut [f32]) -> Result<(), ReadError> {
+    let row_bytes = weight.row_bytes();
+    let width = weight.shape.last();
+    let step = (VECTOR_STEP / width.max(1)).max(1);
+    let mut stored = Vec::new();
+    let mut row = 0;
+    while row < weight.rows() {
+        let rows = step.min(weight.rows() - row);
+        stored.resize(index(rows * row_bytes), 0);
+        load.source.read_rows(weight, row, &mut stored)?;
+        load.done.fetch_add(stored.len() as u64, Ordering::Relaxed);
+        let out = &mut out[index(row * width)..index((row + rows) * width)];
+        decode_row(weight.ty, &stored, out);
+        row += rows;
+    }
+    Ok(())
+}

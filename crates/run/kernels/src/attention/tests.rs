@@ -1,0 +1,142 @@
+use super::*;
+
+/// Numbers between -1 and 1 that look random.
+fn noise(seed: u32, len: usize) -> Vec<f32> {
+    let mut x = seed.wrapping_mul(2_654_435_761) | 1;
+    let mut next = || {
+        x ^= x << 13;
+        x ^= x >> 17;
+        x ^= x << 5;
+        x as f32 / 2f32.powi(31) - 1.0
+    };
+    (0..len).map(|_| next()).collect()
+}
+
+struct Case {
+    positions: usize,
+    head_dim: usize,
+    v_head_dim: usize,
+    group: usize,
+    sight: Sight,
+    soft_cap: Option<f32>,
+}
+
+const CASE: Case = Case {
+    positions: 90,
+    head_dim: 8,
+    v_head_dim: 8,
+    group: 1,
+    sight: Sight::Last(usize::MAX - 1),
+    soft_cap: None,
+};
+
+/// Attention of every query at every position, in double precision.
+fn oracle(case: &Case, q: &[f32], k: &[f32], v: &[f32]) -> Vec<f64> {
+    let mut out = Vec::new();
+    for position in 0..case.positions {
+        for query in q.chunks_exact(case.head_dim).skip(position * case.group).take(case.group) {
+            let seen = case.sight.from(position);
+            let scores: Vec<f64> = seen
+                .clone()
+                .map(|at| {
+                    let key = &k[at * case.head_dim..][..case.head_dim];
+                    let dot: f64 =
+                        query.iter().zip(key).map(|(q, k)| f64::from(*q) * f64::from(*k)).sum();
+                    let score = dot * 0.4;
+                    case.soft_cap.map_or(score, |cap| {
+                        let cap = f64::from(cap);
+                        cap * (score / cap).tanh()
+                    })
+                })
+                .collect();
+            let max = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            let sum: f64 = scores.iter().map(|s| (s - max).exp()).sum();
+            for element in 0..case.v_head_dim {
+                let weighed: f64 = seen
+                    .clone()
+                    .zip(&scores)
+                    .map(|(at, s)| (s - max).exp() * f64::from(v[at * case.v_head_dim + element]))
+                    .sum();
+                out.push(weighed / sum);
+            }
+        }
+    }
+    out
+}
+
+/// Runs all positions in chunks of `chunk` tokens.
+fn run<T: Stored>(case: &Case, chunk: usize, q: &[f32], k: &[f32], v: &[f32]) -> Vec<f32> {
+    let pages = case.positions.div_ceil(PAGE);
+    // What was never stored must not matter.
+    let mut keys = vec![T::store(f32::NAN); pages * PAGE * case.head_dim];
+    let mut values = vec![T::store(f32::NAN); pages * PAGE * case.v_head_dim];
+    for (at, key) in k.chunks_exact(case.head_dim).enumerate() {
+        store_key(&mut keys, at, key);
+    }
+    for (at, value) in v.chunks_exact(case.v_head_dim).enumerate() {
+        store_value(&mut values, at, value);
+    }
+    let head =
+        Head { keys: &keys, values: &values, head_dim: case.head_dim, v_head_dim: case.v_head_dim };
+    let scores = Scores { scale: 0.4, soft_cap: case.soft_cap };
+    let segments = case.positions.div_ceil(SEGMENT);
+    let mut out = Vec::new();
+    for (number, elements) in q.chunks(chunk * case.group * case.head_dim).enumerate() {
+        let count = elements.len() / case.head_dim;
+        let queries =
+            Queries { elements, group: case.group, first: number * chunk, sight: case.sight };
+        let mut sums = vec![0.0; Partial::len(count, case.v_head_dim)];
+        let mut total = Partial::of(&mut sums, count, case.v_head_dim);
+        total.clear();
+        let mut scratch = vec![0.0; scratch_len(count, case.v_head_dim)];
+        attend(scores, &head, &queries, 0..segments, &mut scratch, &mut total);
+        for query in 0..count {
+            let mut one = vec![0.0; case.v_head_dim];
+            total.finish(query, &mut one);
+            out.extend(one);
+        }
+    }
+    out
+}
+
+#[test]
+fn attention_agrees_with_double_precision_however_it_is_cut() {
+    for case in [
+        CASE,
+        Case { group: 3, positions: 70, ..CASE },
+        Case { head_dim: 80, v_head_dim: 48, ..CASE },
+        Case { sight: Sight::Last(1), ..CASE },
+        Case { sight: Sight::Last(20), positions: 200, ..CASE },
+        Case { sight: Sight::Last(70), positions: 600, ..CASE },
+        Case { sight: Sight::All(90), ..CASE },
+        Case { soft_cap: Some(0.7), ..CASE },
+        Case { positions: 1100, group: 2, ..CASE },
+    ] {
+        let q = noise(1, case.positions * case.group * case.head_dim);
+        let k = noise(2, case.positions * case.head_dim);
+        let v = noise(3, case.positions * case.v_head_dim);
+        let one = run::<f32>(&case, 1, &q, &k, &v);
+        for (got, want) in one.iter().zip(oracle(&case, &q, &k, &v)) {
+            assert!((f64::from(*got) - want).abs() < 2e-6, "{got} {want}");
+        }
+        for chunk in [7, 64, 512] {
+            assert_eq!(one, run::<f32>(&case, chunk, &q, &k, &v), "chunks of {chunk}");
+        }
+        let half = run::<F16>(&case, 64, &q, &k, &v);
+        assert_eq!(half, run::<F16>(&case, 1, &q, &k, &v));
+        for (got, want) in half.iter().zip(one) {
+            assert!((got - want).abs() < 2e-3, "{got} {want}");
+        }
+    }
+}
+
+#[test]
+fn bad_keys_give_numbers_or_nan_and_no_fault() {
+    for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX] {
+        let q = noise(1, 90 * 8);
+        let mut k = noise(2, 90 * 8);
+        k[8 * 8..10 * 8].fill(bad);
+        let out = run::<f32>(&CASE, 7, &q, &k, &noise(3, 90 * 8));
+        assert!(out[..8 * 8].iter().all(|x| x.is_finite()), "earlier positions do not see it");
+    }
+}
