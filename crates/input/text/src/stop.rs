@@ -31,14 +31,14 @@ pub enum InvalidStop {
 }
 
 /// What to do with the text pushed so far.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stopping<'a> {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stopping {
     /// This text is final and may be shown; it is empty while all of it is held back.
-    Pass(&'a str),
+    Pass(String),
     /// A stop string began: this text comes before it and is the last.
     Stop {
         /// The text before the stop string.
-        before: &'a str,
+        before: String,
         /// Which stop string, counted from 0.
         index: usize,
     },
@@ -49,8 +49,6 @@ pub enum Stopping<'a> {
 pub struct StopStrings {
     needles: Vec<Needle>,
     held: String,
-    /// What the last call gave back; its room is used again, so that a stream allocates nothing.
-    shown: String,
     stopped: bool,
 }
 
@@ -82,17 +80,15 @@ impl StopStrings {
                 _ => needles.push(Needle::new(bytes)),
             }
         }
-        let room = || String::with_capacity(BYTES_MAX * 4);
-        Ok(Self { needles, held: room(), shown: room(), stopped: false })
+        Ok(Self { needles, held: String::new(), stopped: false })
     }
 
     /// Takes the next piece of the stream.
     ///
     /// After a stop nothing passes any more until [`StopStrings::reset`].
-    pub fn push(&mut self, piece: &str) -> Stopping<'_> {
-        self.shown.clear();
+    pub fn push(&mut self, piece: &str) -> Stopping {
         if self.stopped {
-            return Stopping::Pass("");
+            return Stopping::Pass(String::new());
         }
         let mut scanned = self.held.len();
         self.held.push_str(piece);
@@ -102,22 +98,20 @@ impl StopStrings {
             if let Some(index) = self.step(byte) {
                 self.stopped = true;
                 self.held.truncate(scanned - self.needles[index].bytes.len());
-                std::mem::swap(&mut self.held, &mut self.shown);
-                return Stopping::Stop { before: &self.shown, index };
+                return Stopping::Stop { before: std::mem::take(&mut self.held), index };
             }
         }
         let hold = self.needles.iter().map(|needle| needle.matched).max().unwrap_or(0);
         // A needle begins at a character, so the cut lies between two characters.
-        self.shown.extend(self.held.drain(..self.held.len() - hold));
-        Stopping::Pass(&self.shown)
+        let after = self.held.split_off(self.held.len() - hold);
+        Stopping::Pass(std::mem::replace(&mut self.held, after))
     }
 
     /// Ends the stream: what was held back was no stop string after all.
-    pub fn finish(&mut self) -> &str {
-        self.shown.clear();
-        std::mem::swap(&mut self.held, &mut self.shown);
+    pub fn finish(&mut self) -> String {
+        let rest = std::mem::take(&mut self.held);
         self.reset();
-        &self.shown
+        rest
     }
 
     /// Forgets the stream.
@@ -184,11 +178,11 @@ mod tests {
         let mut shown = String::new();
         for piece in pieces {
             match watch.push(piece) {
-                Stopping::Pass(text) => shown.push_str(text),
-                Stopping::Stop { before, index } => return (shown + before, Some(index)),
+                Stopping::Pass(text) => shown.push_str(&text),
+                Stopping::Stop { before, index } => return (shown + &before, Some(index)),
             }
         }
-        (shown + watch.finish(), None)
+        (shown + &watch.finish(), None)
     }
 
     /// The stop string that ends first; of those that end together, the one that begins first.
@@ -226,12 +220,12 @@ mod tests {
     #[test]
     fn text_is_held_no_longer_than_needed() {
         let mut watch = StopStrings::new(&["###"]).expect("valid");
-        assert_eq!(watch.push("a#"), Stopping::Pass("a"));
-        assert_eq!(watch.push("b##"), Stopping::Pass("#b"));
-        assert_eq!(watch.push("#"), Stopping::Stop { before: "", index: 0 });
-        assert_eq!(watch.push("more"), Stopping::Pass(""));
+        assert_eq!(watch.push("a#"), Stopping::Pass("a".to_owned()));
+        assert_eq!(watch.push("b##"), Stopping::Pass("#b".to_owned()));
+        assert_eq!(watch.push("#"), Stopping::Stop { before: String::new(), index: 0 });
+        assert_eq!(watch.push("more"), Stopping::Pass(String::new()));
         watch.reset();
-        assert_eq!(watch.push("more"), Stopping::Pass("more"));
+        assert_eq!(watch.push("more"), Stopping::Pass("more".to_owned()));
     }
 
     #[test]

@@ -12,6 +12,7 @@ pub mod isa;
 pub mod panel;
 pub mod acts;
 pub mod product;
+pub mod attention;
 pub mod elementwise;
 pub mod exp;
 pub mod norm;
