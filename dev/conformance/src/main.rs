@@ -10,11 +10,13 @@ use std::{env, path::PathBuf, process::ExitCode, time::Instant};
 mod families;
 mod fixtures;
 mod templates;
+mod tokenizers;
 
 use fixtures::{Check, Fixtures, Report};
 
 /// Name, what it compares with what, and the function.
 const CHECKS: &[(&str, &str, Check)] = &[
+    ("tokenizers", "ids of 26 vocabularies against their references", tokenizers::check),
     (
         "import",
         "imported graphs of all families, interpreted, with llama.cpp's logits",

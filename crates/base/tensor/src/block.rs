@@ -17,6 +17,8 @@ pub mod q6_k;
 pub mod iq4;
 pub mod mxfp4;
 mod plain;
+mod search;
+mod superblock;
 
 pub use iq4::{IQ4_NL, IQ4_XS};
 pub use mxfp4::MXFP4;
@@ -58,6 +60,49 @@ pub fn decode_row(ty: TensorType, src: &[u8], dst: &mut [f32]) {
             BlockType::IQ4_XS => blocks(src, dst, |b, out| IQ4_XS::read(b).decode(out)),
             BlockType::MXFP4 => blocks(src, dst, |b, out| MXFP4::read(b).decode(out)),
         },
+    }
+}
+
+/// Encodes a row: `dst` holds the elements of `src` as type `ty` stores them.
+///
+/// `src`: `[k] f32`; `dst`: whole blocks. Block types search for the scales with the least squared
+/// error. The result is defined for all numbers: plain floats keep NaN and infinity; blocks code a
+/// NaN as zero and clamp to what their scales can reach; integers round to the nearest, saturate
+/// and code a NaN as zero; booleans are false for zero alone.
+///
+/// # Panics
+/// If `dst` is not exactly the `ty.row_bytes` of `src.len()` elements.
+pub fn encode_row(ty: TensorType, src: &[f32], dst: &mut [u8]) {
+    assert_eq!(ty.row_bytes(src.len() as u64), Some(dst.len() as u64), "a whole {ty} row");
+    match ty {
+        TensorType::Plain(dtype) => plain::encode(dtype, src, dst),
+        TensorType::Block(block) => match block {
+            BlockType::Q4_0 => each_block(src, dst, q4::encode_0),
+            BlockType::Q4_1 => each_block(src, dst, q4::encode_1),
+            BlockType::Q5_0 => each_block(src, dst, q5::encode_0),
+            BlockType::Q5_1 => each_block(src, dst, q5::encode_1),
+            BlockType::Q8_0 => each_block(src, dst, q8::encode),
+            BlockType::Q2_K => each_block(src, dst, q2_k::encode),
+            BlockType::Q3_K => each_block(src, dst, q3_k::encode),
+            BlockType::Q4_K => each_block(src, dst, q4_k::encode),
+            BlockType::Q5_K => each_block(src, dst, q5_k::encode),
+            BlockType::Q6_K => each_block(src, dst, q6_k::encode),
+            BlockType::IQ4_NL => each_block(src, dst, iq4::encode_nl),
+            BlockType::IQ4_XS => each_block(src, dst, iq4::encode_xs),
+            BlockType::MXFP4 => each_block(src, dst, mxfp4::encode),
+        },
+    }
+}
+
+/// Walks a row block by block: `N` elements there are `B` bytes here.
+#[inline]
+fn each_block<const N: usize, const B: usize>(
+    src: &[f32],
+    dst: &mut [u8],
+    encode: impl Fn(&[f32; N], &mut [u8; B]),
+) {
+    for (x, out) in src.as_chunks().0.iter().zip(dst.as_chunks_mut().0) {
+        encode(x, out);
     }
 }
 
@@ -140,6 +185,70 @@ fn bit_planes(qh: &[u8; 32]) -> [u8; 256] {
     for (plane, row) in out.as_chunks_mut::<32>().0.iter_mut().enumerate() {
         for (bit, byte) in row.iter_mut().zip(qh) {
             *bit = (byte >> plane) & 1;
+        }
+    }
+    out
+}
+
+/// Fills the fields of a block in the order in which they are stored.
+struct Store<'a>(&'a mut [u8]);
+
+impl Store<'_> {
+    /// The next bytes.
+    #[inline]
+    fn put(&mut self, bytes: &[u8]) -> &mut Self {
+        let (head, tail) = core::mem::take(&mut self.0).split_at_mut(bytes.len());
+        head.copy_from_slice(bytes);
+        self.0 = tail;
+        self
+    }
+
+    /// The next half.
+    #[inline]
+    fn f16(&mut self, half: F16) -> &mut Self {
+        self.put(&half.to_le_bytes())
+    }
+}
+
+/// Undoes [`nibbles`].
+#[inline]
+fn join_nibbles(q: &[u8; 32]) -> [u8; 16] {
+    core::array::from_fn(|j| (q[j] & 0xf) | (q[j + 16] << 4))
+}
+
+/// Undoes [`nibbles_k`].
+#[inline]
+fn join_nibbles_k(q: &[u8; 256]) -> [u8; 128] {
+    let mut out = [0; 128];
+    for (pair, bytes) in q.as_chunks::<64>().0.iter().zip(out.as_chunks_mut::<32>().0) {
+        for (j, byte) in bytes.iter_mut().enumerate() {
+            *byte = (pair[j] & 0xf) | (pair[j + 32] << 4);
+        }
+    }
+    out
+}
+
+/// Undoes [`bit_pairs`].
+#[inline]
+fn join_bit_pairs(q: &[u8; 256]) -> [u8; 64] {
+    let mut out = [0; 64];
+    for (half, bytes) in q.as_chunks::<128>().0.iter().zip(out.as_chunks_mut::<32>().0) {
+        for (shift, row) in half.as_chunks::<32>().0.iter().enumerate() {
+            for (q, byte) in row.iter().zip(bytes.iter_mut()) {
+                *byte |= (q & 3) << (2 * shift);
+            }
+        }
+    }
+    out
+}
+
+/// Undoes [`bit_planes`], from bit `bit` of every element.
+#[inline]
+fn join_bit_planes(q: &[u8; 256], bit: u32) -> [u8; 32] {
+    let mut out = [0; 32];
+    for (plane, row) in q.as_chunks::<32>().0.iter().enumerate() {
+        for (q, byte) in row.iter().zip(&mut out) {
+            *byte |= ((q >> bit) & 1) << plane;
         }
     }
     out

@@ -17,7 +17,7 @@ pub mod half;
 pub mod cast;
 pub mod block;
 
-pub use block::decode_row;
+pub use block::{decode_row, encode_row};
 pub use bytes::Bytes;
 pub use dtype::{BlockType, DType, TensorType};
 pub use half::{BF16, F16};

@@ -31,14 +31,14 @@ pub enum InvalidStop {
 }
 
 /// What to do with the text pushed so far.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Stopping {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stopping<'a> {
     /// This text is final and may be shown; it is empty while all of it is held back.
-    Pass(String),
+    Pass(&'a str),
     /// A stop string began: this text comes before it and is the last.
     Stop {
         /// The text before the stop string.
-        before: String,
+        before: &'a str,
         /// Which stop string, counted from 0.
         index: usize,
     },
@@ -49,6 +49,8 @@ pub enum Stopping {
 pub struct StopStrings {
     needles: Vec<Needle>,
     held: String,
+    /// What the last call gave back; its room is used again, so that a stream allocates nothing.
+    shown: String,
     stopped: bool,
 }
 
@@ -80,15 +82,17 @@ impl StopStrings {
                 _ => needles.push(Needle::new(bytes)),
             }
         }
-        Ok(Self { needles, held: String::new(), stopped: false })
+        let room = || String::with_capacity(BYTES_MAX * 4);
+        Ok(Self { needles, held: room(), shown: room(), stopped: false })
     }
 
     /// Takes the next piece of the stream.
     ///
     /// After a stop nothing passes any more until [`StopStrings::reset`].
-    pub fn push(&mut self, piece: &str) -> Stopping {
+    pub fn push(&mut self, piece: &str) -> Stopping<'_> {
+        self.shown.clear();
         if self.stopped {
-            return Stopping::Pass(String::new());
+            return Stopping::Pass("");
         }
         let mut scanned = self.held.len();
         self.held.push_str(piece);
@@ -98,20 +102,22 @@ impl StopStrings {
             if let Some(index) = self.step(byte) {
                 self.stopped = true;
                 self.held.truncate(scanned - self.needles[index].bytes.len());
-                return Stopping::Stop { before: std::mem::take(&mut self.held), index };
+                std::mem::swap(&mut self.held, &mut self.shown);
+                return Stopping::Stop { before: &self.shown, index };
             }
         }
         let hold = self.needles.iter().map(|needle| needle.matched).max().unwrap_or(0);
         // A needle begins at a character, so the cut lies between two characters.
-        let after = self.held.split_off(self.held.len() - hold);
-        Stopping::Pass(std::mem::replace(&mut self.held, after))
+        self.shown.extend(self.held.drain(..self.held.len() - hold));
+        Stopping::Pass(&self.shown)
     }
 
     /// Ends the stream: what was held back was no stop string after all.
-    pub fn finish(&mut self) -> String {
-        let rest = std::mem::take(&mut self.held);
+    pub fn finish(&mut self) -> &str {
+        self.shown.clear();
+        std::mem::swap(&mut self.held, &mut self.shown);
         self.reset();
-        rest
+        &self.shown
     }
 
     /// Forgets the stream.
@@ -178,11 +184,11 @@ mod tests {
         let mut shown = String::new();
         for piece in pieces {
             match watch.push(piece) {
-                Stopping::Pass(text) => shown.push_str(&text),
-                Stopping::Stop { before, index } => return (shown + &before, Some(index)),
+                Stopping::Pass(text) => shown.push_str(text),
+                Stopping::Stop { before, index } => return (shown + before, Some(index)),
             }
         }
-        (shown + &watch.finish(), None)
+        (shown + watch.finish(), None)
     }
 
     /// The stop string that ends first; of those that end together, the one that begins first.
@@ -220,12 +226,12 @@ mod tests {
     #[test]
     fn text_is_held_no_longer_than_needed() {
         let mut watch = StopStrings::new(&["###"]).expect("valid");
-        assert_eq!(watch.push("a#"), Stopping::Pass("a".to_owned()));
-        assert_eq!(watch.push("b##"), Stopping::Pass("#b".to_owned()));
-        assert_eq!(watch.push("#"), Stopping::Stop { before: String::new(), index: 0 });
-        assert_eq!(watch.push("more"), Stopping::Pass(String::new()));
+        assert_eq!(watch.push("a#"), Stopping::Pass("a"));
+        assert_eq!(watch.push("b##"), Stopping::Pass("#b"));
+        assert_eq!(watch.push("#"), Stopping::Stop { before: "", index: 0 });
+        assert_eq!(watch.push("more"), Stopping::Pass(""));
         watch.reset();
-        assert_eq!(watch.push("more"), Stopping::Pass("more".to_owned()));
+        assert_eq!(watch.push("more"), Stopping::Pass("more"));
     }
 
     #[test]

@@ -2,7 +2,11 @@
 //!
 //! IQ4_NL has one scale for 32 weights; IQ4_XS a 6-bit scale for 32 and one f16 for 256.
 
-use super::{Fields, nibbles};
+use super::{
+    Fields, Store, join_nibbles, nibbles,
+    search::{self, Levels, finite, half, inverse},
+    superblock::with_scales,
+};
 use crate::F16;
 
 /// The values that the indices 0 to 15 stand for, ascending.
@@ -102,4 +106,76 @@ impl<'a> IQ4_XS<'a> {
             *out = quants.map(|q| scale * f32::from(q));
         }
     }
+}
+
+/// [`VALUES`] as what a quant can stand for.
+#[derive(Clone, Copy, Debug)]
+struct Table;
+
+/// The level nearest to each multiple of one half from −128 to 127.5. All middles between
+/// neighbours are such multiples, so that the level changes nowhere else.
+const NEAREST: [f32; 512] = {
+    let mut nearest = [0.0; 512];
+    let mut at = 0;
+    let mut index = 0;
+    while at < 512 {
+        // Twice the value at the middle of this step, doubled again to stay whole.
+        let value = 2 * at - 512 + 1;
+        if index < 15 && value > 2 * (VALUES[index] as i32 + VALUES[index + 1] as i32) {
+            index += 1;
+        }
+        nearest[at as usize] = VALUES[index] as f32;
+        at += 1;
+    }
+    nearest
+};
+
+impl Levels for Table {
+    #[inline(always)]
+    fn extreme(self) -> f32 {
+        -127.0
+    }
+
+    #[inline(always)]
+    fn spacing(self) -> f32 {
+        16.0
+    }
+
+    #[inline(always)]
+    fn nearest(self, v: f32) -> f32 {
+        // Rounded to a whole number of halves below; singles from 2^23 on are one apart.
+        const SHIFT: f32 = 8_388_608.0;
+        let halves = v.clamp(-127.0, 113.0) * 2.0 + 255.5;
+        NEAREST[((halves + SHIFT).to_bits() & 0x1ff) as usize]
+    }
+}
+
+/// The index of a level.
+fn index(level: f32) -> u8 {
+    VALUES.partition_point(|&value| f32::from(value) < level).to_le_bytes()[0]
+}
+
+/// Codes 32 weights as IQ4_NL.
+pub(super) fn encode_nl(x: &[f32; 32], out: &mut [u8; 18]) {
+    let x = finite(x, F16::MAX.to_f32() * 113.0);
+    let d = half(search::scale(&x, Table));
+    let per_scale = inverse(d.to_f32());
+    let q = x.map(|v| index(Table.nearest(v * per_scale)));
+    Store(out).f16(d).put(&join_nibbles(&q));
+}
+
+/// Codes 256 weights as IQ4_XS.
+pub(super) fn encode_xs(x: &[f32; 256], out: &mut [u8; 136]) {
+    let x = finite(x, F16::MAX.to_f32() * 31.0 * 113.0);
+    let coded = with_scales::<_, 8, 32>(&x, Table, -32.0);
+    let scales = coded.scales.map(|scale| (scale + 32).cast_unsigned());
+    let low: [u8; 4] =
+        core::array::from_fn(|at| (scales[2 * at] & 0xf) | (scales[2 * at + 1] << 4));
+    let high = scales.iter().rev().fold(0u16, |high, scale| (high << 2) | u16::from(scale >> 4));
+    let mut qs = [0; 128];
+    for (qs, levels) in qs.as_chunks_mut::<16>().0.iter_mut().zip(coded.levels.as_chunks::<32>().0)
+    {
+        *qs = join_nibbles(&levels.map(index));
+    }
+    Store(out).f16(coded.d).put(&high.to_le_bytes()).put(&low).put(&qs);
 }

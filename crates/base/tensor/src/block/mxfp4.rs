@@ -3,7 +3,10 @@
 //! OCP Microscaling Formats 1.0 (E2M1 elements, E8M0 scale) in GGUF's order of nibbles. Values are
 //! kept doubled so that they are whole numbers; the scale is halved to match.
 
-use super::{Fields, nibbles};
+use super::{
+    Fields, Store, join_nibbles, nibbles,
+    search::{finite, inverse, peak},
+};
 
 /// Twice the E2M1 values of the codes 0 to 15; bit 3 is the sign.
 pub const VALUES: [i8; 16] = [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12];
@@ -59,4 +62,36 @@ pub(super) fn scale(e: u8) -> f32 {
         0 | 1 => 0x0020_0000 << e,
         _ => (u32::from(e) - 1) << 23,
     })
+}
+
+/// The code whose doubled value is nearest to `v`.
+fn code(v: f32) -> u8 {
+    /// Middles between the doubled magnitudes 0, 1, 2, 3, 4, 6, 8, 12.
+    const MIDDLES: [f32; 7] = [0.5, 1.5, 2.5, 3.5, 5.0, 7.0, 10.0];
+    let magnitude = MIDDLES.iter().fold(0, |code, &middle| code + u8::from(v.abs() > middle));
+    if v < 0.0 && magnitude > 0 { magnitude | 8 } else { magnitude }
+}
+
+/// The largest magnitude whose code does not overflow: 12 · 2^124.
+const LIMIT: f32 = 2.552_117_8e38;
+
+/// Codes 32 weights: of the exponents around the one that spans the block, the best.
+pub(super) fn encode(x: &[f32; 32], out: &mut [u8; 17]) {
+    let x = finite(x, LIMIT);
+    // The exponent with which the largest magnitude lies in [4, 8) before doubling.
+    let spanning = (peak(&x).to_bits() >> 23 & 0xff).saturating_sub(2).to_le_bytes()[0];
+    let mut best = (f64::INFINITY, 0, [0; 32]);
+    for e in [spanning, spanning.saturating_add(1).min(254), spanning.saturating_sub(1)] {
+        let d = scale(e);
+        let per_scale = inverse(d);
+        let q = x.map(|v| code(v * per_scale));
+        let error = x.iter().zip(q).fold(0.0, |error, (&v, q)| {
+            let miss = f64::from(v) - f64::from(d) * f64::from(VALUES[usize::from(q)]);
+            error + miss * miss
+        });
+        if error < best.0 {
+            best = (error, e, q);
+        }
+    }
+    Store(out).put(&[best.1]).put(&join_nibbles(&best.2));
 }

@@ -29,3 +29,40 @@ fn each<const N: usize>(src: &[u8], dst: &mut [f32], convert: impl Fn([u8; N]) -
         *out = convert(*bytes);
     }
 }
+
+/// Encodes `src.len()` plain numbers.
+pub(super) fn encode(dtype: DType, src: &[f32], dst: &mut [u8]) {
+    #[expect(clippy::cast_possible_truncation, reason = "`as` saturates, which is wanted")]
+    match dtype {
+        DType::F32 => store(src, dst, f32::to_le_bytes),
+        DType::F16 => store(src, dst, |v| F16::from_f32(v).to_le_bytes()),
+        DType::BF16 => store(src, dst, |v| BF16::from_f32(v).to_le_bytes()),
+        DType::F64 => store(src, dst, |v| f64::from(v).to_le_bytes()),
+        DType::I8 => store(src, dst, |v| (whole(v) as i8).to_le_bytes()),
+        DType::U8 => store(src, dst, |v| (whole(v) as u8).to_le_bytes()),
+        DType::I16 => store(src, dst, |v| (whole(v) as i16).to_le_bytes()),
+        DType::U16 => store(src, dst, |v| (whole(v) as u16).to_le_bytes()),
+        DType::I32 => store(src, dst, |v| (whole(v) as i32).to_le_bytes()),
+        DType::U32 => store(src, dst, |v| (whole(v) as u32).to_le_bytes()),
+        DType::I64 => store(src, dst, |v| (whole(v) as i64).to_le_bytes()),
+        DType::U64 => store(src, dst, |v| (whole(v) as u64).to_le_bytes()),
+        DType::Bool => store(src, dst, |v| [u8::from(v != 0.0)]),
+    }
+}
+
+/// The nearest whole number, ties to even; from 2^23 on all singles are whole.
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "whole numbers below 2^23 are singles")]
+fn whole(v: f32) -> f32 {
+    // At 1.5 · 2^52 doubles are one apart, so that the addition rounds.
+    const SHIFT: f64 = 6_755_399_441_055_744.0;
+    if v.abs() < 8_388_608.0 { ((f64::from(v) + SHIFT) - SHIFT) as f32 } else { v }
+}
+
+/// Applies `convert` to every number.
+#[inline]
+fn store<const N: usize>(src: &[f32], dst: &mut [u8], convert: impl Fn(f32) -> [u8; N]) {
+    for (v, out) in src.iter().zip(dst.as_chunks_mut().0) {
+        *out = convert(*v);
+    }
+}

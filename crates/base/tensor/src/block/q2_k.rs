@@ -3,7 +3,7 @@
 //! Sub-block s is elements 16 s to 16 s + 15. The scales of all are multiples of `d`, the minimums
 //! multiples of `dmin`.
 
-use super::{Fields, bit_pairs};
+use super::{Fields, Store, bit_pairs, join_bit_pairs, search::finite, superblock::with_mins};
 use crate::F16;
 
 /// 256 weights: `d · scale · q − dmin · min`, q of 2 bits.
@@ -52,4 +52,11 @@ impl<'a> Q2_K<'a> {
             *out = quants.map(|q| scale * f32::from(q) - min);
         }
     }
+}
+
+/// Codes 256 weights.
+pub(super) fn encode(x: &[f32; 256], out: &mut [u8; 84]) {
+    let coded = with_mins::<16, 16>(&finite(x, F16::MAX.to_f32() * 15.0), 3.0, 15.0);
+    let scales: [u8; 16] = core::array::from_fn(|s| coded.scales[s] | (coded.mins[s] << 4));
+    Store(out).put(&scales).put(&join_bit_pairs(&coded.quants)).f16(coded.d).f16(coded.dmin);
 }

@@ -2,7 +2,11 @@
 //!
 //! Sub-block s is elements 16 s to 16 s + 15. The third bit of all elements stands in `hmask`.
 
-use super::{Fields, bit_pairs, bit_planes};
+use super::{
+    Fields, Store, bit_pairs, bit_planes, join_bit_pairs, join_bit_planes,
+    search::{Whole, byte, finite},
+    superblock::with_scales,
+};
 use crate::F16;
 
 /// 256 weights: `d · (scale − 32) · (q − 4)`, q of 3 bits, scale of 6.
@@ -69,5 +73,25 @@ fn unpack_scales(packed: &[u8; 12]) -> [u8; 16] {
         let low = packed[s % 8] >> (4 * (s / 8)) & 0xf;
         let high = packed[8 + s % 4] >> (2 * (s / 4)) & 3;
         low | high << 4
+    })
+}
+
+/// Codes 256 weights.
+pub(super) fn encode(x: &[f32; 256], out: &mut [u8; 110]) {
+    let x = finite(x, F16::MAX.to_f32() * 31.0 * 3.0);
+    let coded = with_scales::<_, 16, 16>(&x, Whole { lo: -4.0, hi: 3.0 }, -32.0);
+    let quants = coded.levels.map(|q| byte(q + 4.0));
+    Store(out)
+        .put(&join_bit_planes(&quants, 2))
+        .put(&join_bit_pairs(&quants))
+        .put(&pack_scales(coded.scales.map(|scale| (scale + 32).cast_unsigned())))
+        .f16(coded.d);
+}
+
+/// The twelve bytes of sixteen 6-bit scales.
+fn pack_scales(scales: [u8; 16]) -> [u8; 12] {
+    core::array::from_fn(|at| match at {
+        0..8 => (scales[at] & 0xf) | (scales[at + 8] << 4),
+        _ => (0..4).fold(0, |byte, i| byte | ((scales[4 * i + at - 8] >> 4) << (2 * i))),
     })
 }

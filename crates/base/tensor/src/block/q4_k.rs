@@ -3,7 +3,7 @@
 //! Sub-block s is elements 32 s to 32 s + 31. The packing of scales and minimums is shared with
 //! Q5_K.
 
-use super::{Fields, nibbles_k};
+use super::{Fields, Store, join_nibbles_k, nibbles_k, search::finite, superblock::with_mins};
 use crate::F16;
 
 /// The 6-bit scales and minimums of eight sub-blocks, one byte each.
@@ -34,6 +34,18 @@ impl ScalesAndMins {
             unpacked.mins[4 + s] = low >> 4 | min >> 6 << 4;
         }
         unpacked
+    }
+
+    /// Undoes [`unpack`](Self::unpack).
+    pub fn pack(&self) -> [u8; 12] {
+        let mut packed = [0; 12];
+        for s in 0..4 {
+            let (scale, min) = (self.scales[4 + s], self.mins[4 + s]);
+            packed[s] = self.scales[s] | ((scale >> 4) << 6);
+            packed[4 + s] = self.mins[s] | ((min >> 4) << 6);
+            packed[8 + s] = (scale & 0xf) | (min << 4);
+        }
+        packed
     }
 }
 
@@ -99,4 +111,11 @@ pub(super) fn decode(
         let (scale, min) = (d * f32::from(scale), dmin * f32::from(min));
         *out = quants.map(|q| scale * f32::from(q) - min);
     }
+}
+
+/// Codes 256 weights.
+pub(super) fn encode(x: &[f32; 256], out: &mut [u8; 144]) {
+    let coded = with_mins::<8, 32>(&finite(x, F16::MAX.to_f32() * 63.0), 15.0, 63.0);
+    let units = ScalesAndMins { scales: coded.scales, mins: coded.mins };
+    Store(out).f16(coded.d).f16(coded.dmin).put(&units.pack()).put(&join_nibbles_k(&coded.quants));
 }

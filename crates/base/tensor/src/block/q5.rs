@@ -2,7 +2,11 @@
 //!
 //! The low four bits are stored as in Q4_0; the fifth bits of all elements stand together in `qh`.
 
-use super::{Fields, nibbles};
+use super::{
+    Fields, Store, join_nibbles, nibbles,
+    q4::{code_0, code_1},
+    search::Whole,
+};
 use crate::F16;
 
 /// Joins the low nibbles and the fifth bits: values of 0 to 31.
@@ -99,4 +103,21 @@ impl<'a> Q5_1<'a> {
         let (d, m) = (self.d.to_f32(), self.m.to_f32());
         *out = self.quants().map(|q| d * f32::from(q) + m);
     }
+}
+
+/// Codes 32 weights as Q5_0.
+pub(super) fn encode_0(x: &[f32; 32], out: &mut [u8; 22]) {
+    let (d, q) = code_0(x, Whole { lo: -16.0, hi: 15.0 });
+    Store(out).f16(d).put(&fifth_bits(&q)).put(&join_nibbles(&q));
+}
+
+/// Codes 32 weights as Q5_1.
+pub(super) fn encode_1(x: &[f32; 32], out: &mut [u8; 24]) {
+    let (d, m, q) = code_1(x, 31.0);
+    Store(out).f16(d).f16(m).put(&fifth_bits(&q)).put(&join_nibbles(&q));
+}
+
+/// The fifth bits of all elements, as `qh` stores them.
+fn fifth_bits(q: &[u8; 32]) -> [u8; 4] {
+    q.iter().rev().fold(0u32, |qh, q| (qh << 1) | u32::from((q >> 4) & 1)).to_le_bytes()
 }

@@ -3,8 +3,10 @@
 //! Q4_K with a fifth bit: the low four bits, scales and minimums are stored alike.
 
 use super::{
-    Fields, bit_planes, nibbles_k,
+    Fields, Store, bit_planes, join_bit_planes, join_nibbles_k, nibbles_k,
     q4_k::{self, ScalesAndMins},
+    search::finite,
+    superblock::with_mins,
 };
 use crate::F16;
 
@@ -59,4 +61,16 @@ impl<'a> Q5_K<'a> {
     pub fn decode(&self, out: &mut [f32; 256]) {
         q4_k::decode(self.d, self.dmin, self.scales, self.mins, &self.quants(), out);
     }
+}
+
+/// Codes 256 weights.
+pub(super) fn encode(x: &[f32; 256], out: &mut [u8; 176]) {
+    let coded = with_mins::<8, 32>(&finite(x, F16::MAX.to_f32() * 63.0), 31.0, 63.0);
+    let units = ScalesAndMins { scales: coded.scales, mins: coded.mins };
+    Store(out)
+        .f16(coded.d)
+        .f16(coded.dmin)
+        .put(&units.pack())
+        .put(&join_bit_planes(&coded.quants, 4))
+        .put(&join_nibbles_k(&coded.quants));
 }

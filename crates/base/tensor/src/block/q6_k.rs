@@ -2,7 +2,11 @@
 //!
 //! Sub-block s is elements 16 s to 16 s + 15.
 
-use super::Fields;
+use super::{
+    Fields, Store, bit_pairs, join_bit_pairs,
+    search::{Whole, byte, finite},
+    superblock::with_scales,
+};
 use crate::F16;
 
 /// 256 weights: `d · scale · (q − 32)`, q of 6 bits.
@@ -37,7 +41,7 @@ impl<'a> Q6_K<'a> {
     /// The factors of the sub-blocks' scales, −32 to 31.
     #[inline]
     pub fn quants(&self) -> [i8; 256] {
-        let mut quants = super::bit_pairs(self.qh);
+        let mut quants = bit_pairs(self.qh);
         for (half, low) in
             quants.as_chunks_mut::<128>().0.iter_mut().zip(self.ql.as_chunks::<64>().0)
         {
@@ -60,4 +64,22 @@ impl<'a> Q6_K<'a> {
             *out = quants.map(|q| scale * f32::from(q));
         }
     }
+}
+
+/// Codes 256 weights.
+pub(super) fn encode(x: &[f32; 256], out: &mut [u8; 210]) {
+    let x = finite(x, F16::MAX.to_f32() * 127.0 * 31.0);
+    let coded = with_scales::<_, 16, 16>(&x, Whole { lo: -32.0, hi: 31.0 }, -128.0);
+    let quants = coded.levels.map(|q| byte(q + 32.0));
+    let mut ql = [0; 128];
+    for (half, low) in quants.as_chunks::<128>().0.iter().zip(ql.as_chunks_mut::<64>().0) {
+        for (j, byte) in low.iter_mut().enumerate() {
+            *byte = (half[j] & 0xf) | (half[j + 64] << 4);
+        }
+    }
+    Store(out)
+        .put(&ql)
+        .put(&join_bit_pairs(&quants.map(|q| q >> 4)))
+        .put(&coded.scales.map(i8::cast_unsigned))
+        .f16(coded.d);
 }

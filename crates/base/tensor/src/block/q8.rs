@@ -2,7 +2,10 @@
 //!
 //! The simplest block: the bytes are the factors.
 
-use super::Fields;
+use super::{
+    Fields, Store,
+    search::{finite, half, inverse, peak, round, signed},
+};
 use crate::F16;
 
 /// 32 weights: `d · q`, q a signed byte.
@@ -39,4 +42,13 @@ impl<'a> Q8_0<'a> {
         let d = self.d.to_f32();
         *out = self.quants().map(|q| d * f32::from(q));
     }
+}
+
+/// Codes 32 weights: the largest becomes 127, which is within a few 1e-4 of the best scale.
+pub(super) fn encode(x: &[f32; 32], out: &mut [u8; 34]) {
+    let x = finite(x, F16::MAX.to_f32() * 127.0);
+    let d = half(peak(&x).abs() / 127.0);
+    let per_scale = inverse(d.to_f32());
+    let q = x.map(|v| signed(round((v * per_scale).clamp(-127.0, 127.0))).cast_unsigned());
+    Store(out).f16(d).put(&q);
 }
