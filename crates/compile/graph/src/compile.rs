@@ -16,7 +16,7 @@ use tensor::Bytes;
 /// The backend's needs (packed weights, caches, scratch) are named by [`Plan::place`] afterwards.
 ///
 /// # Errors
-/// If the graph breaks a rule of [`verify`].
+/// If the graph breaks a rule of [`verify()`].
 pub fn compile(mut graph: Graph) -> Result<Plan, Fault> {
     passes::dead_code::run(&mut graph);
     verify(&graph)?;
