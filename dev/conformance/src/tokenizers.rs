@@ -63,6 +63,7 @@ const ROWS: &[Row] = &[
         &["deepseek-coder"],
     ),
     ("phi-3", Data("tokenizers/vocab/ggml-vocab-phi-3.gguf.gz"), Form::Gguf, &["phi-3"]),
+    ("bert-bge", Data("tokenizers/vocab/ggml-vocab-bert-bge.gguf.gz"), Form::Gguf, &["bert-bge"]),
     ("stories260K", Data("lm/stories260K-f32.gguf"), Form::Gguf, &[]),
     (
         "smollm2",
@@ -127,10 +128,8 @@ fn vocabulary(
     let bytes = read(path)?;
     let tokenizer = match form {
         Form::Gguf => source::from_gguf(&bytes)?,
-        Form::Json | Form::SentencePiece => {
-            report.absent(name, "this form is not read yet");
-            return Ok(());
-        }
+        Form::Json => Tokenizer::from_tokenizer_json(&bytes)?,
+        Form::SentencePiece => Tokenizer::from_sentencepiece(&bytes)?,
         Form::Ranks => ranks::tokenizer(&bytes, &head)?,
     };
     // Hugging Face's library recognises added tokens always.

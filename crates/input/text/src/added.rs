@@ -20,6 +20,7 @@ pub enum Special {
 }
 
 /// How a token is looked for.
+#[expect(clippy::struct_excessive_bools, reason = "flags that have nothing to do with each other")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Added {
     pub(crate) text: Box<str>,
@@ -95,11 +96,6 @@ impl AddedTokens {
             })
             .collect();
         Ok(Self { tokens, starts })
-    }
-
-    /// All tokens, sorted by text.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Added> {
-        self.tokens.iter()
     }
 
     /// The leftmost longest token from `from` on that `wanted` accepts.

@@ -10,6 +10,7 @@ const fn is_plain(byte: u8) -> bool {
 }
 
 /// The character of each byte.
+#[expect(clippy::cast_possible_truncation, reason = "a loop over 256 bytes")]
 pub(crate) const CHARS: [char; 256] = {
     let mut chars = ['\0'; 256];
     let (mut byte, mut next) = (0_usize, 0x100_u16);
@@ -29,6 +30,7 @@ pub(crate) const CHARS: [char; 256] = {
 };
 
 /// The byte of each character below U+0144; 0x100 is none.
+#[expect(clippy::cast_possible_truncation, reason = "a loop over 256 bytes")]
 const BYTES: [u16; 0x144] = {
     let mut bytes = [0x100_u16; 0x144];
     let mut byte = 0_usize;

@@ -6,12 +6,15 @@
 
 use crate::added::{Added, AddedTokens};
 use crate::bytelevel;
+use crate::charsmap::{Charsmap, Prefixes};
 use crate::cut::Cut;
 use crate::decode::Decoder;
 use crate::error::{VocabularyError, shorten};
 use crate::models::bpe::{Alphabet, Bpe, BpeSettings, merge_halves};
 use crate::models::scored::Scored;
-use crate::normalize::Normalize;
+use crate::models::unigram::Unigram;
+use crate::models::wordpiece::WordPiece;
+use crate::normalize::{Bert, BertFlavour, Normalize, Toggle};
 use crate::pattern::Pattern;
 use crate::pretokenizers;
 use crate::token::TokenId;
@@ -140,6 +143,8 @@ impl Tokenizer {
         match source.model {
             "gpt2" | "gemma4" => byte_pairs(source),
             "llama" => sentencepiece(source),
+            "bert" => wordpiece(source),
+            "t5" => unigram(source),
             other => Err(VocabularyError::UnknownModel { got: shorten(other), known: MODELS }),
         }
     }
@@ -219,30 +224,73 @@ fn special_ids(
     source: &VocabularySource<'_>,
     defaults: SourceIds,
 ) -> Result<SpecialIds, VocabularyError> {
-    let tokens = source.tokens.len();
-    let given = |key: &'static str, id: Option<u32>, default: Option<u32>| match id {
-        // −1 is how some converters write "none".
-        Some(u32::MAX) => Ok(None),
-        Some(id) if id as usize >= tokens => {
-            Err(VocabularyError::Id { key, got: id.into(), tokens })
-        }
-        Some(id) => Ok(Some(TokenId(id))),
-        None => Ok(default.filter(|&id| (id as usize) < tokens).map(TokenId)),
-    };
-    let (ids, d) = (source.ids, defaults);
-    let mut special = SpecialIds {
-        bos: given("tokenizer.ggml.bos_token_id", ids.bos, d.bos)?,
-        eos: given("tokenizer.ggml.eos_token_id", ids.eos, d.eos)?,
-        eot: given("tokenizer.ggml.eot_token_id", ids.eot, d.eot)?,
-        eom: given("tokenizer.ggml.eom_token_id", ids.eom, d.eom)?,
-        unknown: given("tokenizer.ggml.unknown_token_id", ids.unknown, d.unknown)?,
-        separator: given("tokenizer.ggml.seperator_token_id", ids.separator, d.separator)?,
-        padding: given("tokenizer.ggml.padding_token_id", ids.padding, d.padding)?,
-        mask: given("tokenizer.ggml.mask_token_id", ids.mask, d.mask)?,
-        end_of_generation: Vec::new(),
-    };
+    let mut special = source.ids.checked(source.tokens.len(), defaults)?;
     special.detect_ends((0_u32..).zip(source.tokens.iter().copied()));
     Ok(special)
+}
+
+impl SourceIds {
+    /// The ids, each checked to be in a vocabulary of so many tokens.
+    fn checked(self, tokens: usize, d: Self) -> Result<SpecialIds, VocabularyError> {
+        let given = |key: &'static str, id: Option<u32>, default: Option<u32>| match id {
+            // −1 is how some converters write "none".
+            Some(u32::MAX) => Ok(None),
+            Some(id) if id as usize >= tokens => {
+                Err(VocabularyError::Id { key, got: id.into(), tokens })
+            }
+            Some(id) => Ok(Some(TokenId(id))),
+            None => Ok(default.filter(|&id| (id as usize) < tokens).map(TokenId)),
+        };
+        Ok(SpecialIds {
+            bos: given("bos_token_id", self.bos, d.bos)?,
+            eos: given("eos_token_id", self.eos, d.eos)?,
+            eot: given("eot_token_id", self.eot, d.eot)?,
+            eom: given("eom_token_id", self.eom, d.eom)?,
+            unknown: given("unknown_token_id", self.unknown, d.unknown)?,
+            separator: given("seperator_token_id", self.separator, d.separator)?,
+            padding: given("padding_token_id", self.padding, d.padding)?,
+            mask: given("mask_token_id", self.mask, d.mask)?,
+            end_of_generation: Vec::new(),
+        })
+    }
+}
+
+impl Tokenizer {
+    /// Sets ids that another file knows better (`config.json`, `generation_config.json`): those
+    /// that are given replace those that the vocabulary told, and all of `ends` end generation.
+    ///
+    /// # Errors
+    /// [`VocabularyError::Id`] for an id outside the vocabulary.
+    pub fn set_special_ids(
+        &mut self,
+        ids: SourceIds,
+        ends: &[TokenId],
+    ) -> Result<(), VocabularyError> {
+        let tokens = self.n_tokens();
+        let new = ids.checked(tokens, SourceIds::default())?;
+        if let Some(id) = ends.iter().find(|id| id.index() >= tokens) {
+            return Err(VocabularyError::Id { key: "eos_token_id", got: id.0.into(), tokens });
+        }
+        let old = &mut self.ids;
+        let pairs = [
+            (&mut old.bos, new.bos),
+            (&mut old.eos, new.eos),
+            (&mut old.eot, new.eot),
+            (&mut old.eom, new.eom),
+            (&mut old.unknown, new.unknown),
+            (&mut old.separator, new.separator),
+            (&mut old.padding, new.padding),
+            (&mut old.mask, new.mask),
+        ];
+        for (old, new) in pairs {
+            *old = new.or(*old);
+        }
+        old.end_of_generation.extend(ends);
+        old.end_of_generation.extend([new.eos, new.eot, new.eom].into_iter().flatten());
+        old.end_of_generation.sort_unstable();
+        old.end_of_generation.dedup();
+        Ok(())
+    }
 }
 
 impl SpecialIds {
@@ -275,7 +323,7 @@ impl SpecialIds {
         let tool_response = has("<|tool_response>");
         // Two families use these names for other ends.
         ends.retain(|&(_, text)| {
-            !(channels && text == "<|end|>") && !(tool_response && text == "</s>")
+            !((channels && text == "<|end|>") || (tool_response && text == "</s>"))
         });
         let is_dropped = |id: TokenId| channels && !ends.iter().any(|&(end, _)| end == id.0);
         let named = [self.eos, self.eot.filter(|&id| !is_dropped(id)), self.eom];
@@ -435,7 +483,7 @@ fn sentencepiece(source: &VocabularySource<'_>) -> Result<Tokenizer, VocabularyE
     let space_prefix = source.add_space_prefix.unwrap_or(true);
     let mut normalize = Vec::new();
     if space_prefix {
-        normalize.push(Normalize::Prepend { text: " ".into() });
+        normalize.push(Normalize::Prepend(" ".into()));
     }
     normalize.push(Normalize::Replace { from: " ".into(), to: "▁".into() });
     Ok(Tokenizer {
@@ -452,15 +500,103 @@ fn sentencepiece(source: &VocabularySource<'_>) -> Result<Tokenizer, VocabularyE
     })
 }
 
+/// `bert`: WordPiece with `▁` before words.
+fn wordpiece(source: &VocabularySource<'_>) -> Result<Tokenizer, VocabularyError> {
+    let kinds = kinds(source);
+    let vocab = plain_vocab(&source.tokens, &kinds)?;
+    let defaults = SourceIds {
+        bos: Some(101),
+        unknown: Some(100),
+        separator: Some(102),
+        padding: Some(0),
+        mask: Some(103),
+        ..SourceIds::default()
+    };
+    let ids = special_ids(source, defaults)?;
+    let unknown =
+        ids.unknown.ok_or(VocabularyError::Missing { key: "tokenizer.ggml.unknown_token_id" })?;
+    let findable = |id| is_text(vocab.kind(id));
+    let model = WordPiece::new(&vocab, "▁", "", unknown, usize::MAX, findable);
+    let lowercase = source.lowercase.unwrap_or(true);
+    let rules = Bert {
+        flavour: BertFlavour::Ggml,
+        clean: Toggle::On,
+        space_ideographs: Toggle::On,
+        strip_accents: source.strip_accents.unwrap_or(lowercase).into(),
+        lowercase: lowercase.into(),
+    };
+    // The file's flags for begin and end do not count for this model.
+    let (prefix, suffix) = around(ids.bos.is_some(), ids.separator, &ids)?;
+    Ok(Tokenizer {
+        added: added(source, &kinds)?,
+        vocab,
+        model: Model::WordPiece(model),
+        normalize: vec![Normalize::Bert(rules)],
+        cuts: vec![Cut::Bert],
+        decoder: Decoder::Spaces { strip_first: true, replacement: '▁' },
+        unescape_user_defined: false,
+        prefix,
+        suffix,
+        ids,
+    })
+}
+
+/// `t5`: unigram.
+fn unigram(source: &VocabularySource<'_>) -> Result<Tokenizer, VocabularyError> {
+    let scores = source.scores.ok_or(VocabularyError::Missing { key: "tokenizer.ggml.scores" })?;
+    let kinds = kinds(source);
+    let vocab = plain_vocab(&source.tokens, &kinds)?;
+    let defaults =
+        SourceIds { eos: Some(1), unknown: Some(2), padding: Some(0), ..SourceIds::default() };
+    let ids = special_ids(source, defaults)?;
+    let unknown =
+        ids.unknown.ok_or(VocabularyError::Missing { key: "tokenizer.ggml.unknown_token_id" })?;
+    let scores = scores.iter().map(|&score| f64::from(score)).collect();
+    let model = Unigram::new(&vocab, scores, unknown, false, |id| is_text(vocab.kind(id)));
+    let (prefix, suffix) = around(
+        source.add_bos.unwrap_or(false),
+        ids.eos.filter(|_| source.add_eos.unwrap_or(true)),
+        &ids,
+    )?;
+    let collapse = source.remove_extra_whitespaces.unwrap_or(false);
+    let space_prefix = source.add_space_prefix.unwrap_or(false) || collapse;
+    let mut normalize = Vec::new();
+    if let Some(map) = Charsmap::new(source.charsmap.unwrap_or_default())? {
+        normalize.push(Normalize::Charsmap { map, prefixes: Prefixes::Longest });
+    }
+    if collapse {
+        normalize.push(Normalize::CollapseSpaces);
+    }
+    if space_prefix {
+        normalize.push(Normalize::Prepend(" ".into()));
+    }
+    normalize.push(Normalize::Replace { from: " ".into(), to: "▁".into() });
+    Ok(Tokenizer {
+        added: added(source, &kinds)?,
+        vocab,
+        model: Model::Unigram(model),
+        normalize,
+        cuts: vec![],
+        decoder: Decoder::Spaces { strip_first: space_prefix, replacement: '▁' },
+        unescape_user_defined: false,
+        prefix,
+        suffix,
+        ids,
+    })
+}
+
+/// Whether text may become a token of this kind.
+fn is_text(kind: TokenKind) -> bool {
+    matches!(kind, TokenKind::Normal | TokenKind::UserDefined | TokenKind::Unused)
+}
+
 /// A vocabulary of texts as they are; control, unknown and byte tokens are not found by text.
 pub(crate) fn plain_vocab(tokens: &[&str], kinds: &[TokenKind]) -> Result<Vocab, VocabularyError> {
     let mut vocab =
         Vocab::with_capacity(tokens.len(), tokens.iter().map(|token| token.len()).sum())?;
     for ((id, text), &kind) in (0_u32..).zip(tokens).zip(kinds) {
         vocab.push(text.as_bytes(), kind);
-        let is_text =
-            matches!(kind, TokenKind::Normal | TokenKind::UserDefined | TokenKind::Unused);
-        if is_text && !text.is_empty() {
+        if is_text(kind) && !text.is_empty() {
             vocab.index_unique(TokenId(id))?;
         }
     }

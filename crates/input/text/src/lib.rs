@@ -7,6 +7,8 @@
 
 pub mod decode;
 pub mod gguf;
+pub mod json;
+pub mod sentencepiece;
 pub mod stop;
 pub mod template;
 pub mod token;
@@ -14,6 +16,7 @@ pub mod tokenizer;
 
 mod added;
 mod bytelevel;
+mod charsmap;
 mod cut;
 mod error;
 mod models;

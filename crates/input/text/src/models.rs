@@ -6,3 +6,6 @@
 pub(crate) mod bpe;
 pub(crate) mod merge;
 pub(crate) mod scored;
+pub(crate) mod trie;
+pub(crate) mod unigram;
+pub(crate) mod wordpiece;

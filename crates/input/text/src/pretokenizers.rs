@@ -261,8 +261,8 @@ pub(crate) fn named(name: Option<&str>) -> Result<PreTokenizer, VocabularyError>
         .steps
         .iter()
         .map(|step| match step {
-            Step::Pattern(source) => Pattern::new(source).map(Cut::isolated),
-            Step::Groups(which) => Ok(Cut::DigitGroups(*which)),
+            P(source) => Pattern::new(source).map(Cut::isolated),
+            Groups(which) => Ok(Cut::DigitGroups(*which)),
         })
         .collect::<Result<_, _>>()?;
     Ok(PreTokenizer {

@@ -4,15 +4,17 @@
 //! cannot fail and is a function of the text alone. Constructors are in [`crate::gguf`] and
 //! beside it; each checks every id, count and score of the file once.
 
-use crate::added::{AddedTokens, Special};
+use crate::added::{Added, AddedTokens, Special};
 use crate::cut::{Cut, cut};
 use crate::decode::Decoder;
 use crate::models::bpe::Bpe;
 use crate::models::merge::Scratch;
 use crate::models::scored::Scored;
+use crate::models::unigram::Unigram;
+use crate::models::wordpiece::WordPiece;
 use crate::normalize::{Normalize, normalize};
 use crate::token::TokenId;
-use crate::vocab::{TokenKind, Vocab};
+use crate::vocab::{TokenKind, Vocab, fold, slot_of};
 
 /// The kind of model.
 #[derive(Clone, Debug)]
@@ -21,6 +23,10 @@ pub(crate) enum Model {
     Bpe(Bpe),
     /// SentencePiece's BPE by scores.
     Scored(Scored),
+    /// The likeliest tokens.
+    Unigram(Unigram),
+    /// The longest tokens from the left.
+    WordPiece(WordPiece),
 }
 
 /// The ids that mean something to a program.
@@ -70,12 +76,6 @@ pub struct Tokenizer {
     pub(crate) prefix: Vec<TokenId>,
     pub(crate) suffix: Vec<TokenId>,
     pub(crate) ids: SpecialIds,
-}
-
-/// What is left to encode: text between added tokens, or one of those.
-enum Fragment<'t> {
-    Token(TokenId),
-    Text(&'t str),
 }
 
 impl Tokenizer {
@@ -137,8 +137,11 @@ impl Tokenizer {
         let model = match &self.model {
             Model::Bpe(model) => model.heap_bytes(),
             Model::Scored(model) => model.heap_bytes(),
+            Model::Unigram(model) => model.heap_bytes(),
+            Model::WordPiece(model) => model.heap_bytes(),
         };
-        self.vocab.heap_bytes() + model + self.added.heap_bytes()
+        let steps = crate::normalize::heap_bytes(&self.normalize);
+        self.vocab.heap_bytes() + model + steps + self.added.heap_bytes()
     }
 
     /// The ids of a text, without those that the model wants around it.
@@ -254,38 +257,38 @@ impl<'t> Encoder<'t> {
 
     /// Encodes a text without control tokens.
     fn run(&mut self, text: &str) {
+        self.pieces(text, false, &mut |encoder, piece| {
+            let tokenizer = encoder.tokenizer;
+            let normal = normalize(&tokenizer.normalize, piece);
+            encoder.pieces(&normal, true, &mut |encoder, piece| {
+                let is_first = std::mem::take(&mut encoder.is_first);
+                cut(&tokenizer.cuts, piece, is_first, &mut |word| encoder.word(word));
+            });
+        });
+    }
+
+    /// Takes user-defined tokens out of a text and gives what lies between them to `rest`.
+    fn pieces(&mut self, text: &str, normalized: bool, rest: &mut dyn FnMut(&mut Self, &str)) {
         let mut at = 0;
-        while let Some(found) =
-            self.tokenizer.added.find(text, at, |token| !token.control && !token.normalized)
-        {
+        let wanted = |token: &Added| !token.control && token.normalized == normalized;
+        while let Some(found) = self.tokenizer.added.find(text, at, wanted) {
             let mut before = text.get(at..found.start).unwrap_or_default();
             if found.token.strip_left {
                 before = before.trim_end();
             }
-            self.fragment(&Fragment::Text(before));
-            self.fragment(&Fragment::Token(found.token.id));
+            if !before.is_empty() {
+                rest(self, before);
+            }
+            self.out.push(found.token.id);
+            self.is_first = false;
             at = found.end;
             if found.token.strip_right {
-                let rest = text.get(at..).unwrap_or_default();
-                at += rest.len() - rest.trim_start().len();
+                let after = text.get(at..).unwrap_or_default();
+                at += after.len() - after.trim_start().len();
             }
         }
-        self.fragment(&Fragment::Text(text.get(at..).unwrap_or_default()));
-    }
-
-    fn fragment(&mut self, fragment: &Fragment<'_>) {
-        match fragment {
-            Fragment::Token(id) => {
-                self.out.push(*id);
-                self.is_first = false;
-            }
-            Fragment::Text("") => {}
-            Fragment::Text(text) => {
-                let tokenizer = self.tokenizer;
-                let normal = normalize(&tokenizer.normalize, text);
-                cut(&tokenizer.cuts, &normal, self.is_first, &mut |word| self.word(word));
-                self.is_first = false;
-            }
+        if let Some(last) = text.get(at..).filter(|last| !last.is_empty()) {
+            rest(self, last);
         }
     }
 
@@ -298,8 +301,8 @@ impl<'t> Encoder<'t> {
         key[..word.len()].copy_from_slice(word.as_bytes());
         let [low, high] = [0, 8]
             .map(|at| key[at..at + 8].iter().fold(0_u64, |all, &byte| all << 8 | u64::from(byte)));
-        let hash = crate::vocab::fold(low ^ 0x9E37_79B9_7F4A_7C15, high ^ 0xD1B5_4A32_D192_ED03);
-        let slot = (hash % CACHE_WORDS as u64) as usize;
+        let hash = fold(low ^ 0x9E37_79B9_7F4A_7C15, high ^ 0xD1B5_4A32_D192_ED03);
+        let slot = slot_of(hash, CACHE_WORDS);
         let cached = &self.cache[slot];
         // `len` is 0 in a free slot and never for a word.
         if usize::from(cached.len) == word.len() && cached.word == key {
@@ -324,6 +327,8 @@ impl<'t> Encoder<'t> {
         match &self.tokenizer.model {
             Model::Bpe(model) => model.word(vocab, word, scratch, &mut self.out),
             Model::Scored(model) => model.word(vocab, word, scratch, &mut self.out),
+            Model::Unigram(model) => model.word(vocab, word, &mut self.out),
+            Model::WordPiece(model) => model.word(vocab, word, &mut self.out),
         }
     }
 }

@@ -75,15 +75,6 @@ impl Categories {
     }
 }
 
-/// A letter of any script.
-pub(crate) fn is_letter(c: char) -> bool {
-    use G::{LowercaseLetter, ModifierLetter, OtherLetter, TitlecaseLetter, UppercaseLetter};
-    matches!(
-        get_general_category(c),
-        UppercaseLetter | LowercaseLetter | TitlecaseLetter | ModifierLetter | OtherLetter
-    )
-}
-
 /// A mark that stands on its own in the decomposed form and takes no room.
 pub(crate) fn is_nonspacing_mark(c: char) -> bool {
     get_general_category(c) == G::NonspacingMark
@@ -108,25 +99,19 @@ pub(crate) fn is_punctuation(c: char) -> bool {
     )
 }
 
-/// A symbol of any kind (category S).
-pub(crate) fn is_symbol(c: char) -> bool {
-    matches!(
-        get_general_category(c),
-        G::MathSymbol | G::CurrencySymbol | G::ModifierSymbol | G::OtherSymbol
-    )
-}
-
 /// A number of any kind (category N).
 pub(crate) fn is_number(c: char) -> bool {
     matches!(get_general_category(c), G::DecimalNumber | G::LetterNumber | G::OtherNumber)
 }
 
-/// Control, format, private or unassigned (category C).
-pub(crate) fn is_other(c: char) -> bool {
-    matches!(
-        get_general_category(c),
-        G::Control | G::Format | G::Surrogate | G::PrivateUse | G::Unassigned
-    )
+/// Control, format and private characters.
+pub(crate) fn is_control(c: char) -> bool {
+    matches!(get_general_category(c), G::Control | G::Format | G::PrivateUse)
+}
+
+/// Characters of private use.
+pub(crate) fn is_private(c: char) -> bool {
+    get_general_category(c) == G::PrivateUse
 }
 
 /// Regular expressions' `\w`: letters, marks, decimal digits, connectors and joiners.

@@ -32,16 +32,22 @@ pub enum TokenKind {
 }
 
 /// Two multiplied halves folded together: the mixing step of all hashes here.
+#[expect(clippy::cast_possible_truncation, reason = "the two halves")]
 pub(crate) fn fold(a: u64, b: u64) -> u64 {
     let product = u128::from(a) * u128::from(b);
-    let low = (product & u128::from(u64::MAX)) as u64;
-    low ^ ((product >> 64) as u64)
+    product as u64 ^ ((product >> 64) as u64)
 }
 
 /// A number that no file can foresee.
 pub(crate) fn random_seed() -> u64 {
     use std::hash::{BuildHasher, Hasher};
     std::hash::RandomState::new().build_hasher().finish() | 1
+}
+
+/// The slot of a hash in a table with a power of two of slots.
+#[expect(clippy::cast_possible_truncation, reason = "the mask is that of a length")]
+pub(crate) fn slot_of(hash: u64, slots: usize) -> usize {
+    (hash & (slots as u64 - 1)) as usize
 }
 
 const MIX: u64 = 0x9E37_79B9_7F4A_7C15;
@@ -179,8 +185,7 @@ impl Vocab {
     }
 
     fn slot(&self, hash: u64) -> usize {
-        // The table has a power of two of slots, at most 2^23.
-        (hash & (self.slots.len() as u64 - 1)) as usize
+        slot_of(hash, self.slots.len())
     }
 
     /// What stands for a token; empty where there is no such token.
@@ -200,21 +205,9 @@ impl Vocab {
         self.kinds.get(id.index()).copied().unwrap_or(TokenKind::Unused)
     }
 
-    /// Changes what a token is for.
-    pub(crate) fn set_kind(&mut self, id: TokenId, kind: TokenKind) {
-        if let Some(slot) = self.kinds.get_mut(id.index()) {
-            *slot = kind;
-        }
-    }
-
     /// Number of tokens.
     pub(crate) fn len(&self) -> usize {
         self.ends.len()
-    }
-
-    /// Bytes of the longest token that is found by its bytes.
-    pub(crate) fn longest(&self) -> usize {
-        self.longest
     }
 
     /// All ids.

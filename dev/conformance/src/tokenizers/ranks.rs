@@ -22,7 +22,7 @@ pub(super) fn tokenizer(file: &[u8], head: &Value) -> Result<Tokenizer> {
         && text.contains("bpe_ranks")
     {
         let file: Value = serde_json::from_str(text.get(start..=end).context("braces")?)?;
-        pattern = file["pat_str"].as_str().context("pat_str")?.to_owned();
+        file["pat_str"].as_str().context("pat_str")?.clone_into(&mut pattern);
         special = file["special_tokens"].clone();
         for line in file["bpe_ranks"].as_str().context("bpe_ranks")?.lines() {
             let mut words = line.split(' ').skip(1);

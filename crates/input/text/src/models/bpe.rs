@@ -8,7 +8,7 @@ use super::merge::{NEVER, Pairs, Scratch, Symbol, merge};
 use crate::bytelevel;
 use crate::error::VocabularyError;
 use crate::token::TokenId;
-use crate::vocab::{TokenKind, Vocab, byte_of_piece, fold, random_seed};
+use crate::vocab::{TokenKind, Vocab, byte_of_piece, fold, random_seed, slot_of};
 
 /// Most merges that a vocabulary may have.
 const MERGES_MAX: usize = 1 << 23;
@@ -130,12 +130,13 @@ impl Bpe {
             out.push(id);
             return;
         }
+        let first = out.len();
         scratch.symbols.clear();
         match self.alphabet {
             Alphabet::Bytes => {
                 // One byte: nothing to merge.
                 if let [byte] = word.as_bytes() {
-                    self.emit(self.bytes[usize::from(*byte)], out);
+                    self.emit(self.bytes[usize::from(*byte)], first, out);
                     return;
                 }
                 scratch.symbols.extend((0_u32..).zip(word.as_bytes()).map(|(at, &byte)| Symbol {
@@ -150,15 +151,17 @@ impl Bpe {
         }
         merge(self, scratch);
         for symbol in &scratch.symbols {
-            self.emit(symbol.id, out);
+            self.emit(symbol.id, first, out);
         }
     }
 
-    fn emit(&self, id: u32, out: &mut Vec<TokenId>) {
+    /// Appends a symbol of the word whose ids begin at `first`.
+    fn emit(&self, id: u32, first: usize, out: &mut Vec<TokenId>) {
         if id != NO_TOKEN {
             out.push(TokenId(id));
         } else if let Some(unknown) = self.unknown {
-            if !(self.fuse_unknown && out.last() == Some(&unknown)) {
+            let fuses = self.fuse_unknown && out.len() > first;
+            if !(fuses && out.last() == Some(&unknown)) {
                 out.push(unknown);
             }
         }
@@ -264,7 +267,7 @@ impl PairTable {
 
     fn slot(&self, left: u32, right: u32) -> usize {
         let hash = fold((u64::from(left) << 32 | u64::from(right)) ^ self.seed, self.seed | 1);
-        (hash & (self.slots.len() as u64 - 1)) as usize
+        slot_of(hash, self.slots.len())
     }
 
     /// Adds a pair; the first of equal pairs stays.

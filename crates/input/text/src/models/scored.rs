@@ -31,8 +31,8 @@ impl Scored {
         let mut rank = 0;
         for (idx, &id) in order.iter().enumerate() {
             let before = idx.checked_sub(1).map(|idx| scores[order[idx] as usize]);
-            // `==`, not bits: 0 and -0 are one score.
-            if before.is_some_and(|before| before != scores[id as usize]) {
+            // `>`, not bits: 0 and -0 are one score.
+            if before.is_some_and(|before| before > scores[id as usize]) {
                 rank += 1;
             }
             ranks[id as usize] = rank;
@@ -57,6 +57,7 @@ impl Scored {
         scratch: &mut Scratch,
         out: &mut Vec<TokenId>,
     ) {
+        let first = out.len();
         scratch.symbols.clear();
         for (at, c) in word.char_indices() {
             let len = c.len_utf8();
@@ -76,10 +77,11 @@ impl Scored {
             let start = symbol.start as usize;
             for &byte in &word.as_bytes()[start..start + symbol.len as usize] {
                 match (self.bytes[usize::from(byte)], self.unknown) {
+                    // One unknown token for all characters in a row.
                     (NO_TOKEN, Some(unknown)) => {
-                        out.push(unknown);
-                        // One unknown token for the whole character.
-                        break;
+                        if out.len() == first || out.last() != Some(&unknown) {
+                            out.push(unknown);
+                        }
                     }
                     (NO_TOKEN, None) => {}
                     (id, _) => out.push(TokenId(id)),

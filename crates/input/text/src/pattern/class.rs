@@ -17,6 +17,7 @@ pub(super) struct Class {
 }
 
 /// What the brackets list, before negation.
+#[expect(clippy::struct_excessive_bools, reason = "each is one item that brackets may list")]
 #[derive(Clone, Debug, PartialEq, Default)]
 struct Items {
     categories: Categories,

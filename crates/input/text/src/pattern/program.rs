@@ -54,8 +54,6 @@ struct First {
 
 impl First {
     const NOTHING: Self = Self { ascii: 0, beyond: false, nothing: true };
-    /// Cannot say: try it everywhere.
-    const ANY: Self = Self { ascii: u128::MAX, beyond: true, nothing: true };
 }
 
 #[derive(Clone, Debug)]

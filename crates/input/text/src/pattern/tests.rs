@@ -63,7 +63,7 @@ fn broken_patterns_name_the_place() {
     }
     let deep = "(".repeat(60) + &")".repeat(60);
     assert!(Pattern::new(&deep).is_err());
-    assert!(Pattern::new(&"((ab){1000}){1000}").is_err());
+    assert!(Pattern::new("((ab){1000}){1000}").is_err());
 }
 
 #[test]
