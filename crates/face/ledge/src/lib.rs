@@ -1,1 +1,53 @@
-//! Fits models into devices: the stable API. Under construction in its first commits.
+//! Fits a model into a device, says beforehand that it fits, and runs it.
+//!
+//! ```no_run
+//! use ledge::{Bytes, Plan, Sampling};
+//!
+//! let plan = Plan::for_file("model.gguf")?.context(8192).memory(Bytes::mib(900)).solve()?;
+//! println!("will take {}", plan.promise().total());
+//! let lm = plan.load()?;
+//! let mut chat = lm.chat()?;
+//! chat.user("Why is the sky blue?");
+//! for piece in chat.stream(Sampling { seed: 7, ..Sampling::default() })? {
+//!     print!("{}", piece?.text);
+//! }
+//! # Ok::<(), ledge::Error>(())
+//! ```
+//!
+//! Calls block; nothing prints, exits, reads the environment or touches the network. Whoever
+//! wants only tokenizers or file formats takes `ledge-text` or `ledge-formats` alone.
+
+mod chat;
+mod embedder;
+mod error;
+mod lm;
+mod planning;
+mod stream;
+
+pub use chat::{Chat, Turn};
+pub use embedder::Embedder;
+pub use error::Error;
+pub use lm::{LanguageModel, Text};
+pub use planning::{Plan, Solved};
+pub use stream::{Ended, Stream, Token};
+
+pub use engine::{
+    Advice, DoesNotFit, EngineError,
+    embedding::Normalize,
+    llm::{
+        generate::{EndTokens, Ending, Until},
+        sampler::{Dry, Sampling},
+    },
+};
+pub use import::settings::Pooling;
+pub use plan::{Buffer, BufferKind, Control, Promise, Uncontrolled};
+pub use tensor::{Bytes, DType};
+pub use text::{
+    Special, TokenId, Tokenizer,
+    stop::{InvalidStop, StopStrings},
+    template::{ChatTemplate, CivilTime, Conversation},
+};
+
+/// The embedded model: a small storyteller, so that the first call needs no file.
+pub static EMBEDDED_MODEL: &[u8] =
+    include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../assets/house.gguf"));

@@ -1,0 +1,108 @@
+//! What can go wrong between a file and its answer, by what the caller can do about it.
+
+use crate::{
+    fit::DoesNotFit,
+    llm::sampler::{InvalidSampling, NonFinite},
+    store::StoreError,
+};
+use plan::{LoadError, RunError};
+use text::VocabularyError;
+
+/// Why the engine could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// The file is missing, unreadable or changed: look at the file.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The file is not a model of a known kind: use another file.
+    #[error("{file}: {reason}")]
+    NotAModel {
+        /// The file.
+        file: String,
+        /// What it is instead.
+        reason: String,
+    },
+    /// The file's structure is broken.
+    #[error("{file}")]
+    Format {
+        /// The file.
+        file: String,
+        /// Where it is broken.
+        source: formats::FormatError,
+    },
+    /// The architecture, a setting or a tensor cannot be used.
+    #[error("{file}")]
+    Import {
+        /// The file.
+        file: String,
+        /// What cannot be used.
+        source: import::ImportError,
+    },
+    /// The vocabulary cannot be used.
+    #[error("{file}: vocabulary")]
+    Vocabulary {
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        source: VocabularyError,
+    },
+    /// The file has no vocabulary or template that the call needs.
+    #[error("{file}: has no {what}")]
+    Lacks {
+        /// The file.
+        file: String,
+        /// What it lacks.
+        what: &'static str,
+    },
+    /// The graph that was built is not well formed: a fault of ours.
+    #[error("{file}: the graph is malformed")]
+    Graph {
+        /// The file.
+        file: String,
+        /// The rule that is broken.
+        source: graph::Fault,
+    },
+    /// It does not fit into the memory that it may take: take a smaller context.
+    #[error(transparent)]
+    DoesNotFit(#[from] DoesNotFit),
+    /// The prompt is longer than what the context leaves: shorten it.
+    #[error("the prompt has {need} tokens, the context holds {have}")]
+    PromptTooLong {
+        /// Tokens of the prompt, with those before it.
+        need: u64,
+        /// Positions of the context.
+        have: u64,
+    },
+    /// The text has too few tokens to be evaluated.
+    #[error("the text has {have} tokens, one window takes {need}")]
+    TextTooShort {
+        /// Tokens of one window.
+        need: u64,
+        /// Tokens of the text.
+        have: u64,
+    },
+    /// There is nothing to continue: give at least one token.
+    #[error("the prompt is empty and the model has no token that begins a text")]
+    EmptyPrompt,
+    /// An option is out of range.
+    #[error(transparent)]
+    Sampling(#[from] InvalidSampling),
+    /// The model gave no usable numbers.
+    #[error("position {position}")]
+    NonFinite {
+        /// The position whose logits they are.
+        position: u64,
+        /// Which logit.
+        source: NonFinite,
+    },
+    /// A step is not supported or memory could not be had.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// A run stopped.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// The processors could not be put to work.
+    #[error("threads")]
+    Threads(#[source] std::io::Error),
+}
