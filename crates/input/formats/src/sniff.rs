@@ -157,3 +157,6 @@ fn looks_like_safetensors(prefix: &[u8]) -> bool {
         && text.next() == Some(&b'{')
         && matches!(text.find(|byte| !byte.is_ascii_whitespace()), Some(b'"' | b'}') | None)
 }
+
+#[cfg(test)]
+mod tests;

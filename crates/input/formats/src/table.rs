@@ -206,3 +206,47 @@ impl<'a> IntoIterator for &'a TensorTable {
         self.iter()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::gguf::ggml_type;
+
+    /// The same sum in numbers that cannot overflow.
+    fn exact(ty: StoredType, dims: &[u64]) -> Option<u128> {
+        let (elements, bits) = match ty {
+            StoredType::Known(ty) => (ty.block_elements(), ty.block_bytes() * 8),
+            StoredType::Foreign(ty) => (ty.block_elements, ty.block_bits),
+        };
+        let last = dims.last().copied().unwrap_or(1);
+        let blocks = last.is_multiple_of(elements).then_some(u128::from(last / elements))?;
+        let rows = dims.iter().rev().skip(1).try_fold(1u128, |n, &d| n.checked_mul(d.into()))?;
+        Some(blocks.checked_mul(rows)?.checked_mul(bits.into())? / 8)
+    }
+
+    proptest! {
+        #[test]
+        fn sizes_are_exact_or_refused(
+            id in 0..=ggml_type::LAST,
+            dims in proptest::collection::vec(
+                prop_oneof![1..9u64, (0..64u32).prop_map(|n| 1 << n), any::<u64>()], 0..5),
+            whole in any::<bool>(),
+        ) {
+            let ty = ggml_type::from_id(id).unwrap();
+            let mut dims = dims;
+            if let (true, Some(last)) = (whole, dims.last_mut()) {
+                *last = last.saturating_mul(ty.block_elements());
+            }
+            let got = ty.tensor_bytes(Shape::new(&dims).unwrap()).map(|bytes| u128::from(bytes.0));
+            if let Some(got) = got {
+                prop_assert_eq!(Some(got), exact(ty, &dims));
+            } else {
+                // Refused although it fits: only where an intermediate product does not.
+                let fits = exact(ty, &dims).is_some_and(|n| n <= u128::from(u64::MAX) / 8);
+                prop_assert!(!fits || dims.contains(&0));
+            }
+        }
+    }
+}

@@ -9,3 +9,4 @@ mod raw;
 mod real;
 mod round_trip;
 mod samples;
+mod table;

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use ledge_formats::{FormatError, gguf::Gguf};
+use ledge_formats::{FormatError, gguf::Gguf, json, safetensors::Safetensors};
 use tensor::Bytes;
 
 /// The data folder, if there is one.
@@ -44,4 +44,27 @@ fn house_and_stories_are_read() {
     assert_eq!(embedding.shape.dims(), [4096, 256]);
     let stories = open(&folder.join("lm/stories260K-f32.gguf"));
     assert_eq!(stories.metadata().get_f32_array("tokenizer.ggml.scores").unwrap().len(), 512);
+}
+
+#[test]
+fn every_model_of_the_data_folder_is_read() {
+    let Some(folder) = test_files() else { return };
+    let mut count = 0;
+    for part in ["house", "lm"] {
+        for entry in fs::read_dir(folder.join(part)).unwrap() {
+            let path = entry.unwrap().path();
+            let file = fs::read(&path).unwrap_or_default();
+            let size = Bytes(file.len() as u64);
+            match path.extension().and_then(|ending| ending.to_str()) {
+                Some("gguf") => assert!(!open(&path).tensors().is_empty()),
+                Some("safetensors") => {
+                    assert!(!Safetensors::parse(&file, size).unwrap().tensors().is_empty());
+                }
+                Some("json") => drop(json::parse(&file, "json").unwrap()),
+                _ => continue,
+            }
+            count += 1;
+        }
+    }
+    assert!(count >= 8, "{count}");
 }
