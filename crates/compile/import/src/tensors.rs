@@ -5,7 +5,7 @@ use crate::{
     error::ImportError,
     names::{Names, Role},
 };
-use formats::{TensorInfo, TensorTable};
+use formats::{StoredTensor, TensorTable};
 
 /// Tensors of a model with the names that roles have in it.
 #[derive(Clone, Debug)]
@@ -28,7 +28,7 @@ impl Tensors {
     }
 
     /// The tensor for a role in a layer, if there is one. `suffix` is `weight` or `bias`.
-    pub fn find(&self, role: Role, layer: u32, suffix: &str) -> Option<&TensorInfo> {
+    pub fn find(&self, role: Role, layer: u32, suffix: &str) -> Option<&StoredTensor> {
         self.candidates(role, layer, suffix).iter().find_map(|name| self.table.get(name))
     }
 
@@ -36,7 +36,7 @@ impl Tensors {
     ///
     /// # Errors
     /// If there is none: the error gives the first name that it could have had.
-    pub fn require(&self, role: Role, layer: u32) -> Result<&TensorInfo, ImportError> {
+    pub fn require(&self, role: Role, layer: u32) -> Result<&StoredTensor, ImportError> {
         self.find(role, layer, "weight").ok_or_else(|| ImportError::Missing {
             name: self
                 .candidates(role, layer, "weight")

@@ -10,7 +10,7 @@ use std::fmt::Arguments;
 use tensor::{Bytes, Shape};
 
 use crate::{
-    FormatError, Kind, Label, Place, TensorInfo, TensorTable, cursor::Cursor, limits, memory,
+    FormatError, Kind, Label, Place, StoredTensor, TensorTable, cursor::Cursor, limits, memory,
     sniff, table,
 };
 
@@ -130,7 +130,7 @@ impl Gguf {
         self.header_bytes
     }
 
-    /// Number of files that [`TensorInfo::file`] counts: 1 until merged.
+    /// Number of files that [`StoredTensor::file`] counts: 1 until merged.
     pub fn files(&self) -> u32 {
         self.files
     }
@@ -346,8 +346,8 @@ fn read_strings(
 }
 
 /// Reads the tensors' places; `offset` still counts from the start of the tensors' bytes.
-fn read_tensors(cursor: &mut Cursor<'_>, count: usize) -> Result<Vec<TensorInfo>, FormatError> {
-    let mut tensors: Vec<TensorInfo> = memory::table(count)?;
+fn read_tensors(cursor: &mut Cursor<'_>, count: usize) -> Result<Vec<StoredTensor>, FormatError> {
+    let mut tensors: Vec<StoredTensor> = memory::table(count)?;
     for idx in 0..count {
         let what = format_args!("name of tensor {idx}");
         let name = name(cursor, what, limits::TENSOR_NAME_BYTES)?;
@@ -363,7 +363,7 @@ fn read_tensors(cursor: &mut Cursor<'_>, count: usize) -> Result<Vec<TensorInfo>
         let bytes =
             tensor_bytes(Place::at(format_args!("shape of tensor `{label}`"), at), ty, shape)?;
         let offset = cursor.u64(format_args!("offset of tensor `{label}`"))?;
-        tensors.push(TensorInfo { name: memory::text(name)?, ty, shape, offset, bytes, file: 0 });
+        tensors.push(StoredTensor { name: memory::text(name)?, ty, shape, offset, bytes, file: 0 });
     }
     Ok(tensors)
 }
@@ -406,11 +406,11 @@ fn tensor_bytes(place: Place, ty: StoredType, shape: Shape) -> Result<Bytes, For
 
 /// Makes offsets absolute and checks each tensor against alignment and the file's end.
 fn check_extents(
-    mut tensors: Vec<TensorInfo>,
+    mut tensors: Vec<StoredTensor>,
     start: u64,
     alignment: u64,
     file: u64,
-) -> Result<Vec<TensorInfo>, FormatError> {
+) -> Result<Vec<StoredTensor>, FormatError> {
     for tensor in &mut tensors {
         let label = || Label::new(&tensor.name);
         if tensor.offset.checked_rem(alignment) != Some(0) {

@@ -8,7 +8,7 @@ use std::{fmt, io};
 
 use tensor::Bytes;
 
-use crate::{FormatError, Label, Place, TensorInfo, TensorTable};
+use crate::{FormatError, Label, Place, StoredTensor, TensorTable};
 
 /// A file to be.
 #[derive(Clone, Debug)]
@@ -35,14 +35,14 @@ impl Layout {
     }
 
     /// Writes the file front to back. `fill` is called once for each tensor, in order, and writes
-    /// exactly [`TensorInfo::bytes`] into the sink.
+    /// exactly [`StoredTensor::bytes`] into the sink.
     ///
     /// # Errors
     /// If `out` fails, `fill` fails, or it writes fewer or more bytes than the tensor has.
     pub fn write<W: io::Write, E: From<FormatError>>(
         &self,
         out: &mut W,
-        mut fill: impl FnMut(&TensorInfo, &mut TensorSink<'_>) -> Result<(), E>,
+        mut fill: impl FnMut(&StoredTensor, &mut TensorSink<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         out.write_all(&self.header).map_err(FormatError::from)?;
         let mut at = self.header.len() as u64;
@@ -67,7 +67,7 @@ pub struct TensorSink<'a> {
 
 impl TensorSink<'_> {
     /// Checks that the tensor is complete.
-    fn finish(&self, tensor: &TensorInfo) -> Result<(), FormatError> {
+    fn finish(&self, tensor: &StoredTensor) -> Result<(), FormatError> {
         if self.left == 0 {
             return Ok(());
         }

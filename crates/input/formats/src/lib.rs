@@ -34,4 +34,6 @@ mod memory;
 pub use error::{FormatError, Label, Place};
 pub use layout::{Layout, TensorSink};
 pub use sniff::{Kind, sniff};
-pub use table::{StoredType, TensorInfo, TensorTable};
+/// The former name of [`StoredTensor`].
+pub use table::StoredTensor as TensorInfo;
+pub use table::{StoredTensor, StoredType, TensorTable};

@@ -11,7 +11,7 @@ use serde::de::{self, DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use tensor::{Bytes, DType, Shape};
 
 use crate::{
-    FormatError, Kind, Label, Place, StoredType, TensorInfo, TensorTable, cursor::Cursor, json,
+    FormatError, Kind, Label, Place, StoredTensor, StoredType, TensorTable, cursor::Cursor, json,
     limits, memory, sniff, table::ForeignType,
 };
 
@@ -90,7 +90,7 @@ impl Safetensors {
         self.header_bytes
     }
 
-    /// Number of files that [`TensorInfo::file`] counts: 1 until merged.
+    /// Number of files that [`StoredTensor::file`] counts: 1 until merged.
     pub fn files(&self) -> u32 {
         self.files
     }
@@ -132,10 +132,10 @@ const TYPES: [(&str, StoredType); 22] = [
 
 /// Makes offsets absolute and checks that the tensors fill the file without gap or overlap.
 fn check_extents(
-    mut tensors: Vec<TensorInfo>,
+    mut tensors: Vec<StoredTensor>,
     start: u64,
     file: Bytes,
-) -> Result<Vec<TensorInfo>, FormatError> {
+) -> Result<Vec<StoredTensor>, FormatError> {
     tensors.sort_by_key(|tensor| (tensor.offset, tensor.bytes));
     let (mut end, mut former) = (0u64, None::<&str>);
     for tensor in &tensors {
@@ -176,7 +176,7 @@ fn check_extents(
 #[derive(Default)]
 struct Header {
     metadata: Vec<(Box<str>, Box<str>)>,
-    tensors: Vec<TensorInfo>,
+    tensors: Vec<StoredTensor>,
 }
 
 impl Header {
@@ -284,21 +284,21 @@ enum Field {
 }
 
 impl<'de> DeserializeSeed<'de> for Entry {
-    type Value = TensorInfo;
+    type Value = StoredTensor;
 
-    fn deserialize<D: de::Deserializer<'de>>(self, reader: D) -> Result<TensorInfo, D::Error> {
+    fn deserialize<D: de::Deserializer<'de>>(self, reader: D) -> Result<StoredTensor, D::Error> {
         reader.deserialize_map(self)
     }
 }
 
 impl<'de> Visitor<'de> for Entry {
-    type Value = TensorInfo;
+    type Value = StoredTensor;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object with dtype, shape and data_offsets")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<TensorInfo, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<StoredTensor, A::Error> {
         let wrong = |why: fmt::Arguments<'_>| {
             <A::Error as de::Error>::custom(format!("tensor `{}`: {why}", Label::new(&self.name)))
         };
@@ -333,7 +333,7 @@ impl<'de> Visitor<'de> for Entry {
                 bytes.0
             )));
         }
-        Ok(TensorInfo { name: self.name, ty, shape, offset: begin, bytes, file: 0 })
+        Ok(StoredTensor { name: self.name, ty, shape, offset: begin, bytes, file: 0 })
     }
 }
 

@@ -76,7 +76,7 @@ impl fmt::Display for StoredType {
 
 /// One tensor of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TensorInfo {
+pub struct StoredTensor {
     /// The name; unique in its table.
     pub name: Box<str>,
     /// How elements are stored.
@@ -91,7 +91,7 @@ pub struct TensorInfo {
     pub file: u32,
 }
 
-impl TensorInfo {
+impl StoredTensor {
     /// The element type, for whoever wants to decode the tensor.
     ///
     /// # Errors
@@ -114,7 +114,7 @@ impl TensorInfo {
 /// All tensors of a model, in file order, found by name.
 #[derive(Clone, Debug, Default)]
 pub struct TensorTable {
-    tensors: Vec<TensorInfo>,
+    tensors: Vec<StoredTensor>,
     /// Indexes into `tensors`, sorted by name.
     by_name: Vec<u32>,
 }
@@ -124,7 +124,7 @@ impl TensorTable {
     ///
     /// # Errors
     /// If a name occurs twice, two tensors of a file overlap, or there are too many.
-    pub(crate) fn new(tensors: Vec<TensorInfo>) -> Result<Self, FormatError> {
+    pub(crate) fn new(tensors: Vec<StoredTensor>) -> Result<Self, FormatError> {
         let count = tensors.len() as u64;
         let limit = crate::limits::TENSORS;
         if count > limit {
@@ -171,12 +171,12 @@ impl TensorTable {
     }
 
     /// All tensors in file order.
-    pub fn iter(&self) -> std::slice::Iter<'_, TensorInfo> {
+    pub fn iter(&self) -> std::slice::Iter<'_, StoredTensor> {
         self.tensors.iter()
     }
 
     /// The tensor of this name, if there is one.
-    pub fn get(&self, name: &str) -> Option<&TensorInfo> {
+    pub fn get(&self, name: &str) -> Option<&StoredTensor> {
         let order = |idx: &u32| {
             self.tensors.get(*idx as usize).map_or(Ordering::Less, |found| (*found.name).cmp(name))
         };
@@ -188,19 +188,19 @@ impl TensorTable {
     ///
     /// # Errors
     /// [`FormatError::MissingTensor`] if there is none.
-    pub fn require(&self, name: &str) -> Result<&TensorInfo, FormatError> {
+    pub fn require(&self, name: &str) -> Result<&StoredTensor, FormatError> {
         self.get(name).ok_or_else(|| FormatError::MissingTensor { tensor: Label::new(name) })
     }
 
     /// The tensors in file order, without the table.
-    pub(crate) fn into_vec(self) -> Vec<TensorInfo> {
+    pub(crate) fn into_vec(self) -> Vec<StoredTensor> {
         self.tensors
     }
 }
 
 impl<'a> IntoIterator for &'a TensorTable {
-    type Item = &'a TensorInfo;
-    type IntoIter = std::slice::Iter<'a, TensorInfo>;
+    type Item = &'a StoredTensor;
+    type IntoIter = std::slice::Iter<'a, StoredTensor>;
 
     fn into_iter(self) -> Self::IntoIter {
         self.iter()

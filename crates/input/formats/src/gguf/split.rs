@@ -92,7 +92,7 @@ impl Gguf {
     }
 
     /// Puts the files of a split model together: settings of the first, tensors of all, with
-    /// [`file`](crate::TensorInfo::file) set to the index in `parts`.
+    /// [`file`](crate::StoredTensor::file) set to the index in `parts`.
     ///
     /// # Errors
     /// If a part is missing, out of order or from another model, a tensor occurs in two parts,

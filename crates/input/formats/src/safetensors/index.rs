@@ -45,7 +45,7 @@ impl Index {
     }
 
     /// Puts the files together, given in the order of [`file_names`](Self::file_names), with
-    /// [`file`](crate::TensorInfo::file) set to the index there.
+    /// [`file`](crate::StoredTensor::file) set to the index there.
     ///
     /// # Errors
     /// If there are more or fewer files than names, or a tensor is not in the file that the index

@@ -1,7 +1,7 @@
 //! Small good files that other tests write, read and damage.
 
 use ledge_formats::{
-    TensorInfo,
+    StoredTensor,
     gguf::{self, Metadata, StrArray},
     safetensors,
 };
@@ -57,7 +57,7 @@ pub(crate) fn gguf_writer() -> gguf::Writer {
 }
 
 /// Bytes that tell tensors apart: the last letter of the name, counting up.
-pub(crate) fn fill(tensor: &TensorInfo) -> Vec<u8> {
+pub(crate) fn fill(tensor: &StoredTensor) -> Vec<u8> {
     let first = *tensor.name.as_bytes().last().unwrap();
     (0..=u8::MAX)
         .cycle()

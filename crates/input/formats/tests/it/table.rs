@@ -4,7 +4,7 @@
 use std::{fmt::Write as _, fs, path::Path};
 
 use ledge_formats::{
-    TensorInfo,
+    StoredTensor,
     gguf::{Gguf, Value},
     json,
     npy::Npy,
@@ -58,7 +58,7 @@ pub(crate) fn gguf_table(gguf: &Gguf) -> String {
         };
         writeln!(table, "key {key} {text}").unwrap();
     }
-    for TensorInfo { name, ty, shape, offset, bytes, .. } in gguf.tensors() {
+    for StoredTensor { name, ty, shape, offset, bytes, .. } in gguf.tensors() {
         writeln!(table, "tensor {name} {ty} {shape} {offset} {}", bytes.0).unwrap();
     }
     table
@@ -96,7 +96,7 @@ fn safetensors_and_npy_of_their_own_writers_are_read() {
         .iter()
         .map(|tensor| {
             let [start, end] = [tensor.offset, tensor.end()].map(|at| usize::try_from(at).unwrap());
-            let TensorInfo { name, ty, shape, .. } = tensor;
+            let StoredTensor { name, ty, shape, .. } = tensor;
             format!("tensor {name} {ty} {shape} {:08x}\n", crc32(&file[start..end]))
         })
         .collect();

@@ -8,7 +8,7 @@
 use std::{fmt, str::FromStr};
 
 use formats::{
-    StoredType, TensorInfo, TensorTable,
+    StoredTensor, StoredType, TensorTable,
     gguf::{Metadata, Value},
 };
 use tensor::{BlockType, DType, TensorType};
@@ -244,7 +244,7 @@ const KEPT: [&str; 24] = [
 ];
 
 /// Whether a tensor is converted at all: a matrix, a weight, and none of those kept.
-fn converted(tensor: &TensorInfo) -> bool {
+fn converted(tensor: &StoredTensor) -> bool {
     // Outer dimensions of one do not count.
     let dims = tensor.shape.dims();
     let rank = dims.len() - dims.iter().take_while(|&&dim| dim == 1).count();
@@ -255,7 +255,7 @@ fn converted(tensor: &TensorInfo) -> bool {
 
 /// The type of every tensor, in the table's order. Tensors that are not converted keep theirs.
 pub fn types(mix: Mix, facts: &Facts, tensors: &TensorTable) -> Vec<StoredType> {
-    let all: Vec<&TensorInfo> = tensors.iter().collect();
+    let all: Vec<&StoredTensor> = tensors.iter().collect();
     let mut order: Vec<usize> = (0..all.len()).collect();
     // Layers are counted in their own order, whatever the file's.
     order.sort_by_key(|&idx| (layer_of(&all[idx].name), &all[idx].name));
@@ -314,7 +314,7 @@ struct Rules<'a> {
 
 impl Rules<'_> {
     /// The type of the next tensor, in the order of layers.
-    fn next(&mut self, tensor: &TensorInfo) -> TensorType {
+    fn next(&mut self, tensor: &StoredTensor) -> TensorType {
         let TensorType::Block(base) = self.mix.base() else { return self.mix.base() };
         let role = Role::of(&tensor.name);
         let columns = tensor.shape.last();
