@@ -21,7 +21,7 @@ const UNSAFE: &[&str] = &[
     "crates/run/cpu/src/memory.rs",
     "crates/run/cpu/src/memory/**",
     "crates/model/engine/src/store/map.rs",
-    "crates/face/cli/src/signal.rs",
+    "crates/face/cli/src/signals.rs",
     "crates/face/capi/src/**",
     // Counting allocators of tests: `GlobalAlloc` is an unsafe trait.
     "crates/*/*/tests/it/alloc*.rs",
@@ -39,7 +39,7 @@ const DOORS: &[&str] = &[
     "crates/model/engine/src/device/**",
     "crates/model/engine/src/device.rs",
     "crates/model/engine/src/store/**",
-    "crates/face/cli/src/signal.rs",
+    "crates/face/cli/src/signals.rs",
 ];
 
 /// `unsafe` outside of the fence.
