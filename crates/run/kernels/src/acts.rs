@@ -213,6 +213,12 @@ impl<'a> Acts<'a> {
         self.tokens
     }
 
+    /// The bytes of the tile of full width that begins at `token`.
+    pub(crate) fn full_tile(&self, token: usize) -> &'a [u8] {
+        let start = self.kind.bytes(self.k, token);
+        &self.bytes[start..start + self.kind.bytes(self.k, self.isa.tile())]
+    }
+
     /// The tiles in the order of their tokens.
     pub(crate) fn tiles(self) -> impl Iterator<Item = Tile<'a>> {
         let (mut token, mut rest) = (0, self.bytes);

@@ -142,6 +142,11 @@ impl<'a> Panels<'a> {
         self.rows.div_ceil(LANES)
     }
 
+    /// Bytes of one panel.
+    pub const fn panel_bytes(&self) -> usize {
+        self.panel_bytes
+    }
+
     /// The bytes of one panel.
     pub fn panel(&self, idx: usize) -> &'a [u8] {
         &self.bytes[idx * self.panel_bytes..(idx + 1) * self.panel_bytes]

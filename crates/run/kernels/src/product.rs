@@ -20,18 +20,33 @@ use tensor::{BlockType, DType, TensorType};
 use crate::{
     acts::{ActKind, Acts},
     isa::{Isa, LANES},
-    panel::{Panels, blocks, k_min, k_signed, plain},
+    panel::{
+        Panels, blocks, k_min, k_signed,
+        layout::{Blocks, Numbers, SuperBlocks},
+        panel_bytes, plain,
+    },
 };
 
-mod fused;
+mod tile;
+mod unpack;
 
-use fused::{BlockTile, NumberTile, SuperTile};
+use tile::{BlockTile, DenseBlock, NumberTile, Operands, SuperTile};
+use unpack::{UnpackBlocks, UnpackSuper};
 
 /// The most tokens in a tile.
-pub(crate) const TILE_MAX: usize = 8;
+const TILE_MAX: usize = 8;
 
 /// Bytes of panels that are kept in the second-level cache while all tiles pass over them.
 const CACHED_PANELS: usize = 256 << 10;
+
+/// Elements of k that are unpacked at once: the bytes, 16 KiB, stay in the first-level cache.
+const SLICE_K: usize = 1024;
+
+/// Tokens that share an unpacked slice, and whose quants stay in the second-level cache.
+const SHARING: usize = 128;
+
+/// Fewer tokens than this do not pay for unpacking.
+const SHARING_MIN: usize = 16;
 
 /// Computes some panels' rows for all tokens.
 ///
@@ -70,50 +85,144 @@ pub fn product_each(
     assert_eq!(Some(acts.kind()), ActKind::of(weights.ty()), "{} weights", weights.ty());
     assert_eq!(acts.k(), weights.k(), "as many elements a token as a row");
     assert!(panels.end <= weights.count(), "panels {panels:?} of {}", weights.count());
-    let tile = tile_of(weights.ty()).expect("a type with an activation kind has a product");
-    let step = (CACHED_PANELS / weights.panel(0).len().max(1)).max(1);
-    let mut tile_out = [[0.0; LANES]; TILE_MAX];
+    let kernel = Kernel::of(weights.ty()).expect("a type with an activation kind has a product");
+    let wide = acts.isa().tile();
+    let sharing = match kernel.unpack {
+        Some(_) if acts.tokens() >= SHARING_MIN => acts.tokens() / wide * wide,
+        _ => 0,
+    };
+    for first in (0..sharing).step_by(SHARING) {
+        let tokens = first..sharing.min(first + SHARING);
+        dense(&kernel, weights, panels.clone(), acts, tokens, &mut each);
+    }
+    fused(&kernel, weights, panels, acts, sharing, &mut each);
+}
+
+/// Multiplies tokens from `from` on, unpacking in registers.
+fn fused(
+    kernel: &Kernel,
+    weights: &Panels<'_>,
+    panels: Range<usize>,
+    acts: &Acts<'_>,
+    from: usize,
+    each: &mut impl FnMut(usize, usize, &[f32]),
+) {
+    let step = (CACHED_PANELS / weights.panel_bytes().max(1)).max(1);
     for start in panels.clone().step_by(step) {
-        for tokens in acts.tiles() {
+        for tile in acts.tiles().filter(|tile| tile.token >= from) {
             for idx in start..panels.end.min(start + step) {
-                let rows = &mut tile_out[..tokens.width];
-                tile(acts.isa(), weights.panel(idx), tokens.bytes, rows);
-                let row = idx * LANES;
-                let count = LANES.min(weights.rows() - row);
-                for (t, values) in rows.iter().enumerate() {
-                    each(tokens.token + t, row, &values[..count]);
-                }
+                let mut sums = [[0.0; LANES]; TILE_MAX];
+                let sums = &mut sums[..tile.width];
+                let panel = weights.panel(idx);
+                let operands = Operands { panel, dense: None, tile: tile.bytes, out: sums };
+                (kernel.multiply)(acts.isa(), operands);
+                emit(weights, idx, tile.token, sums, each);
             }
         }
     }
 }
 
-/// One panel times one tile: `(isa, panel, tile, out)` with `out: [width][16]`.
-type TileFn = fn(Isa, &[u8], &[u8], &mut [[f32; LANES]]);
+/// Multiplies a group of tokens in tiles of full width, unpacking each slice of k once.
+///
+/// Takes 24 KiB of stack, as the crate does not allocate.
+fn dense(
+    kernel: &Kernel,
+    weights: &Panels<'_>,
+    panels: Range<usize>,
+    acts: &Acts<'_>,
+    tokens: Range<usize>,
+    each: &mut impl FnMut(usize, usize, &[f32]),
+) {
+    let Some(unpack) = kernel.unpack else { return };
+    let (isa, wide) = (acts.isa(), acts.isa().tile());
+    let mut scratch = [[[0; 64]; 8]; SLICE_K / 32];
+    let mut sums = [[0.0; LANES]; SHARING];
+    let sums = &mut sums[..tokens.len()];
+    let slice_bytes = panel_bytes(weights.ty(), SLICE_K).expect("it has a product");
+    let record_bytes = acts.kind().bytes(SLICE_K, wide);
+    for idx in panels {
+        sums.fill([0.0; LANES]);
+        for (slice, panel) in weights.panel(idx).chunks(slice_bytes).enumerate() {
+            unpack(isa, panel, &mut scratch);
+            for (i, out) in sums.chunks_mut(wide).enumerate() {
+                let tile = acts.full_tile(tokens.start + i * wide);
+                let tile = &tile[slice * record_bytes..];
+                let tile = &tile[..tile.len().min(record_bytes)];
+                (kernel.multiply)(isa, Operands { panel, dense: Some(&scratch), tile, out });
+            }
+        }
+        emit(weights, idx, tokens.start, sums, each);
+    }
+}
 
-/// The product kernel of a type.
-fn tile_of(ty: TensorType) -> Option<TileFn> {
-    Some(match ty {
-        TensorType::Plain(DType::F32) => NumberTile::<plain::F32>::eval,
-        TensorType::Plain(DType::F16) => NumberTile::<plain::F16>::eval,
-        TensorType::Plain(DType::BF16) => NumberTile::<plain::BF16>::eval,
-        TensorType::Plain(_) => return None,
-        TensorType::Block(block) => match block {
-            BlockType::Q4_0 => BlockTile::<blocks::Q4_0>::eval,
-            BlockType::Q4_1 => BlockTile::<blocks::Q4_1>::eval,
-            BlockType::Q5_0 => BlockTile::<blocks::Q5_0>::eval,
-            BlockType::Q5_1 => BlockTile::<blocks::Q5_1>::eval,
-            BlockType::Q8_0 => BlockTile::<blocks::Q8_0>::eval,
-            BlockType::IQ4_NL => BlockTile::<blocks::IQ4_NL>::eval,
-            BlockType::MXFP4 => BlockTile::<blocks::MXFP4>::eval,
-            BlockType::Q2_K => SuperTile::<k_min::Q2_K>::eval,
-            BlockType::Q3_K => SuperTile::<k_signed::Q3_K>::eval,
-            BlockType::Q4_K => SuperTile::<k_min::Q4_K>::eval,
-            BlockType::Q5_K => SuperTile::<k_min::Q5_K>::eval,
-            BlockType::Q6_K => SuperTile::<k_signed::Q6_K>::eval,
-            BlockType::IQ4_XS => SuperTile::<k_signed::IQ4_XS>::eval,
-        },
-    })
+/// Hands over the sums of a panel for tokens from `token` on.
+fn emit(
+    weights: &Panels<'_>,
+    idx: usize,
+    token: usize,
+    sums: &[[f32; LANES]],
+    each: &mut impl FnMut(usize, usize, &[f32]),
+) {
+    let row = idx * LANES;
+    let count = LANES.min(weights.rows() - row);
+    for (t, values) in sums.iter().enumerate() {
+        each(token + t, row, &values[..count]);
+    }
+}
+
+/// Unpacks whole units to bytes.
+type Unpack = fn(Isa, &[u8], &mut [DenseBlock]);
+
+/// The code for one type of weights.
+struct Kernel {
+    /// Multiplies whole units with a tile.
+    multiply: fn(Isa, Operands<'_>),
+    /// Unpacks, where that pays.
+    unpack: Option<Unpack>,
+}
+
+impl Kernel {
+    /// Plain numbers: there is nothing to unpack.
+    fn numbers<L: Numbers>() -> Self {
+        Self { multiply: NumberTile::<L>::eval, unpack: None }
+    }
+
+    /// Blocks of 32.
+    fn blocks<L: Blocks>() -> Self {
+        // Whole bytes are unpacked already.
+        let unpack = if L::WHOLE { None } else { Some(UnpackBlocks::<L>::eval as Unpack) };
+        Self { multiply: BlockTile::<L>::eval, unpack }
+    }
+
+    /// Super-blocks.
+    fn super_blocks<L: SuperBlocks>() -> Self {
+        Self { multiply: SuperTile::<L>::eval, unpack: Some(UnpackSuper::<L>::eval) }
+    }
+
+    /// The code for a type, if there is a product for it.
+    fn of(ty: TensorType) -> Option<Self> {
+        Some(match ty {
+            TensorType::Plain(DType::F32) => Self::numbers::<plain::F32>(),
+            TensorType::Plain(DType::F16) => Self::numbers::<plain::F16>(),
+            TensorType::Plain(DType::BF16) => Self::numbers::<plain::BF16>(),
+            TensorType::Plain(_) => return None,
+            TensorType::Block(block) => match block {
+                BlockType::Q4_0 => Self::blocks::<blocks::Q4_0>(),
+                BlockType::Q4_1 => Self::blocks::<blocks::Q4_1>(),
+                BlockType::Q5_0 => Self::blocks::<blocks::Q5_0>(),
+                BlockType::Q5_1 => Self::blocks::<blocks::Q5_1>(),
+                BlockType::Q8_0 => Self::blocks::<blocks::Q8_0>(),
+                BlockType::IQ4_NL => Self::blocks::<blocks::IQ4_NL>(),
+                BlockType::MXFP4 => Self::blocks::<blocks::MXFP4>(),
+                BlockType::Q2_K => Self::super_blocks::<k_min::Q2_K>(),
+                BlockType::Q3_K => Self::super_blocks::<k_signed::Q3_K>(),
+                BlockType::Q4_K => Self::super_blocks::<k_min::Q4_K>(),
+                BlockType::Q5_K => Self::super_blocks::<k_min::Q5_K>(),
+                BlockType::Q6_K => Self::super_blocks::<k_signed::Q6_K>(),
+                BlockType::IQ4_XS => Self::super_blocks::<k_signed::IQ4_XS>(),
+            },
+        })
+    }
 }
 
 #[cfg(test)]

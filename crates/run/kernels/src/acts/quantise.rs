@@ -33,27 +33,22 @@ impl Kernel for Rows<'_> {
     fn run<S: Simd>(self, s: S) {
         let Self { kind, k, x, tile } = self;
         let n = x.len() / k;
+        let record_bytes = n * kind.record_bytes();
         for t in 0..n {
             let row = &x[t * k..(t + 1) * k];
-            let records = tile.chunks_exact_mut(n * kind.record_bytes());
-            match kind {
-                ActKind::F32 => {
-                    let x = row.iter().copied().chain(core::iter::repeat(0.0));
-                    for (record, x) in records.zip(x) {
+            for i in 0..tile.len() / record_bytes {
+                let record = &mut tile[i * record_bytes..(i + 1) * record_bytes];
+                match kind {
+                    ActKind::F32 => {
+                        let x = if i < k { row[i] } else { 0.0 };
                         put(record, 4 * t, x.to_le_bytes());
                     }
-                }
-                ActKind::Q8(terms) => {
-                    let (blocks, _) = row.as_chunks();
-                    for (b, record) in records.enumerate() {
-                        q8(s, blocks.get(b).unwrap_or(&[0.0; 32]), terms, record, n, t);
+                    ActKind::Q8(terms) => {
+                        let (blocks, _) = row.as_chunks();
+                        let block = if i < blocks.len() { &blocks[i] } else { &[0.0; 32] };
+                        q8(s, block, terms, record, n, t);
                     }
-                }
-                ActKind::Q8K(terms) => {
-                    let (blocks, _) = row.as_chunks();
-                    for (block, record) in blocks.iter().zip(records) {
-                        q8k(s, block, terms, record, n, t);
-                    }
+                    ActKind::Q8K(terms) => q8k(s, &row.as_chunks().0[i], terms, record, n, t),
                 }
             }
         }
@@ -63,7 +58,7 @@ impl Kernel for Rows<'_> {
 /// Writes a few bytes.
 #[inline(always)]
 fn put<const N: usize>(record: &mut [u8], at: usize, bytes: [u8; N]) {
-    record[at..at + N].copy_from_slice(&bytes);
+    *record[at..].first_chunk_mut().expect("a record holds what is written") = bytes;
 }
 
 /// Rounds to the nearest integer, halves away from zero, for magnitudes below 2²².
@@ -80,7 +75,8 @@ fn round_half_away<S: Simd>(s: S, a: S::F) -> S::I {
 #[inline(always)]
 fn magnitude_of<S: Simd, const CHUNKS: usize>(s: S, x: &[[f32; 16]; CHUNKS]) -> i32 {
     let mut largest = s.splat_i(0);
-    for chunk in x {
+    for c in 0..CHUNKS {
+        let chunk = &x[c];
         largest = s.max_i(largest, s.and_i(s.bits(s.load(chunk)), s.splat_i(MAGNITUDE)));
     }
     s.max_lane_i(largest)
@@ -126,8 +122,8 @@ fn q8k<S: Simd>(s: S, x: &[f32; 256], terms: Terms, record: &mut [u8], n: usize,
     let chunks: &[[f32; 16]; 16] = halves(x);
     // Largest bit patterns among the numbers and among the numbers negated.
     let (mut above, mut below) = (s.splat_i(0), s.splat_i(0));
-    for chunk in chunks {
-        let bits = s.bits(s.load(chunk));
+    for c in 0..16 {
+        let bits = s.bits(s.load(&chunks[c]));
         above = s.max_i(above, bits);
         below = s.max_i(below, s.add_i(bits, s.splat_i(i32::MIN)));
     }
@@ -151,9 +147,9 @@ fn q8k<S: Simd>(s: S, x: &[f32; 256], terms: Terms, record: &mut [u8], n: usize,
         magnitude
     };
     let mut sums = [0; 16];
-    for (c, chunk) in chunks.iter().enumerate() {
+    for c in 0..16 {
         let quants = if usable {
-            s.round_to_i(s.mul(s.load(chunk), s.splat(inverse)))
+            s.round_to_i(s.mul(s.load(&chunks[c]), s.splat(inverse)))
         } else {
             s.splat_i(0)
         };

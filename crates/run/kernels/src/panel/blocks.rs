@@ -343,6 +343,7 @@ impl Layout for Q8_0 {
 impl Blocks for Q8_0 {
     type Range = UpTo<255>;
     const MINIMUM: bool = false;
+    const WHOLE: bool = true;
 
     #[inline(always)]
     fn quad<S: Simd, const HALF: usize>(s: S, unit: &[u8; 1088], b: usize) -> [S::B; 4] {

@@ -62,6 +62,8 @@ pub(crate) trait Blocks: Layout {
     type Range: Bound;
     /// A minimum is added to every weight of a block.
     const MINIMUM: bool;
+    /// Weights are stored as the bytes that are multiplied.
+    const WHOLE: bool = false;
 
     /// Weight bytes of 16 elements, from 16 `HALF` of block `b` on.
     fn quad<S: Simd, const HALF: usize>(s: S, unit: &Self::Unit, b: usize) -> [S::B; 4];

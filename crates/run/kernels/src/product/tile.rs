@@ -1,8 +1,10 @@
-//! Fused products: weights are unpacked in registers on their way to the multiplication.
+//! Micro-kernels: one panel, or a slice of its k, times one tile of tokens.
 //!
-//! A micro-kernel of sixteen rows by `N` tokens with all of k inside (Goto and van de Geijn 2008,
-//! with the panel as the streamed operand): each chunk of weights is multiplied with all tokens of
-//! the tile while it is in a register. Bodies are stamped for each width of
+//! Sixteen rows by `N` tokens with all of k inside (Goto and van de Geijn 2008, with the panel as
+//! the streamed operand): each chunk of weights is multiplied with all tokens of the tile while it
+//! is in a register. *Fused*, weights are unpacked in registers; *dense*, they were unpacked to
+//! bytes once for many tiles ([`unpack`]), and only scales are read from the panel. Both do the
+//! same operations in the same order. Bodies are stamped for each width of
 //! [`TileWidths`](crate::acts::TileWidths).
 
 use core::marker::PhantomData;
@@ -13,24 +15,33 @@ use crate::{
     panel::layout::{Blocks, Bytes, Numbers, SubScales, SuperBlocks, part},
 };
 
-/// A panel times a tile, for a layout of type `L`: `out: [width][16]`.
-struct Operands<'a, L> {
-    panel: &'a [u8],
-    tile: &'a [u8],
-    out: &'a mut [[f32; LANES]],
-    layout: PhantomData<L>,
+/// Chunks of sixteen rows by 32 elements, unpacked to a byte a weight.
+pub(super) type DenseBlock = [[u8; 64]; 8];
+
+/// What a micro-kernel multiplies.
+#[derive(Debug)]
+pub(super) struct Operands<'a> {
+    /// Whole units of the panel.
+    pub panel: &'a [u8],
+    /// Their weights as bytes, or nothing for unpacking them in registers. With weights, the tile
+    /// has the set's full width.
+    pub dense: Option<&'a [DenseBlock]>,
+    /// The tile's records for the same elements.
+    pub tile: &'a [u8],
+    /// The sums so far, `[width][16]`, which the products are added to.
+    pub out: &'a mut [[f32; LANES]],
 }
 
-/// Stamps a kernel: for each width that a tile may have, the body made for it.
+/// Stamps a kernel: for each width that a tile may have, the bodies made for it.
 macro_rules! tile_kernel {
     ($(#[$doc:meta])* $name:ident, $bound:ident, $body:ident) => {
         $(#[$doc])*
-        pub(super) struct $name<'a, L>(Operands<'a, L>);
+        pub(super) struct $name<'a, L>(Operands<'a>, PhantomData<L>);
 
         impl<L: $bound> $name<'_, L> {
             /// Multiplies on the instruction set `isa`.
-            pub(super) fn eval(isa: Isa, panel: &[u8], tile: &[u8], out: &mut [[f32; LANES]]) {
-                isa.run($name(Operands::<L> { panel, tile, out, layout: PhantomData }));
+            pub(super) fn eval(isa: Isa, operands: Operands<'_>) {
+                isa.run($name::<L>(operands, PhantomData));
             }
         }
 
@@ -39,12 +50,24 @@ macro_rules! tile_kernel {
 
             #[inline(always)]
             fn run<S: Simd>(self, s: S) {
-                let Operands { panel, tile, out, .. } = self.0;
+                let Operands { panel, dense, tile, out } = self.0;
+                let (fused, no) = (dense.is_none(), &[][..]);
+                let weights = dense.unwrap_or(no);
                 match out.len() {
-                    1 => $body::<S, L, 1>(s, panel, tile, array(out)),
-                    2 if S::TILE >= 2 => $body::<S, L, 2>(s, panel, tile, array(out)),
-                    4 if S::TILE >= 4 => $body::<S, L, 4>(s, panel, tile, array(out)),
-                    8 if S::TILE >= 8 => $body::<S, L, 8>(s, panel, tile, array(out)),
+                    1 if fused => $body::<S, L, 1, false>(s, panel, no, tile, array(out)),
+                    2 if fused && S::TILE >= 2 => {
+                        $body::<S, L, 2, false>(s, panel, no, tile, array(out));
+                    }
+                    4 if fused && S::TILE >= 4 => {
+                        $body::<S, L, 4, false>(s, panel, no, tile, array(out));
+                    }
+                    8 if fused && S::TILE >= 8 => {
+                        $body::<S, L, 8, false>(s, panel, no, tile, array(out));
+                    }
+                    1 if S::TILE == 1 => $body::<S, L, 1, true>(s, panel, weights, tile, array(out)),
+                    2 if S::TILE == 2 => $body::<S, L, 2, true>(s, panel, weights, tile, array(out)),
+                    4 if S::TILE == 4 => $body::<S, L, 4, true>(s, panel, weights, tile, array(out)),
+                    8 if S::TILE == 8 => $body::<S, L, 8, true>(s, panel, weights, tile, array(out)),
                     width => unreachable!("no tile has {width} tokens"),
                 }
             }
@@ -60,10 +83,32 @@ tile_kernel!(
     /// Super-blocks of 256 weights.
     SuperTile, SuperBlocks, super_blocks
 );
-tile_kernel!(
-    /// Plain numbers.
-    NumberTile, Numbers, numbers
-);
+
+/// Plain numbers, which are never unpacked beforehand.
+pub(super) struct NumberTile<'a, L>(Operands<'a>, PhantomData<L>);
+
+impl<L: Numbers> NumberTile<'_, L> {
+    /// Multiplies on the instruction set `isa`.
+    pub(super) fn eval(isa: Isa, operands: Operands<'_>) {
+        isa.run(NumberTile::<L>(operands, PhantomData));
+    }
+}
+
+impl<L: Numbers> Kernel for NumberTile<'_, L> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Operands { panel, tile, out, .. } = self.0;
+        match out.len() {
+            1 => numbers::<S, L, 1>(s, panel, tile, array(out)),
+            2 if S::TILE >= 2 => numbers::<S, L, 2>(s, panel, tile, array(out)),
+            4 if S::TILE >= 4 => numbers::<S, L, 4>(s, panel, tile, array(out)),
+            8 if S::TILE >= 8 => numbers::<S, L, 8>(s, panel, tile, array(out)),
+            width => unreachable!("no tile has {width} tokens"),
+        }
+    }
+}
 
 /// A tile's output as an array.
 #[inline(always)]
@@ -89,6 +134,17 @@ fn number(record: &[u8], at: usize) -> f32 {
     f32::from_bits(word(record, at).cast_unsigned())
 }
 
+/// Sixteen elements' weights: half a dense block.
+#[inline(always)]
+fn bytes<S: Simd, const HALF: usize>(s: S, block: &DenseBlock) -> [S::B; 4] {
+    [
+        s.load_b(&block[4 * HALF]),
+        s.load_b(&block[4 * HALF + 1]),
+        s.load_b(&block[4 * HALF + 2]),
+        s.load_b(&block[4 * HALF + 3]),
+    ]
+}
+
 /// Accumulators that begin at a plane of terms, or at zero where there is no zero point.
 #[inline(always)]
 fn begin<S: Simd, const N: usize>(s: S, record: &[u8], at: usize, zero: bool) -> [S::I; N] {
@@ -107,6 +163,16 @@ fn centered<S: Simd, R: Bound>() -> bool {
     S::CENTERED && R::MAX >= 128
 }
 
+/// The sums so far.
+#[inline(always)]
+fn resume<S: Simd, const N: usize>(s: S, out: &[[f32; LANES]; N]) -> [S::F; N] {
+    let mut sums = [s.splat(0.0); N];
+    for t in 0..N {
+        sums[t] = s.load(&out[t]);
+    }
+    sums
+}
+
 /// Writes the sums of all tokens.
 #[inline(always)]
 fn finish<S: Simd, const N: usize>(s: S, sums: [S::F; N], out: &mut [[f32; LANES]; N]) {
@@ -117,23 +183,32 @@ fn finish<S: Simd, const N: usize>(s: S, sums: [S::F; N], out: &mut [[f32; LANES
 
 /// Blocks of 32: one integer sum, one scale of weights, one of tokens.
 #[inline(always)]
-fn blocks<S: Simd, L: Blocks, const N: usize>(
+fn blocks<S: Simd, L: Blocks, const N: usize, const DENSE: bool>(
     s: S,
     panel: &[u8],
+    dense: &[DenseBlock],
     tile: &[u8],
     out: &mut [[f32; LANES]; N],
 ) {
     let record_bytes = N * ActKind::Q8(Terms::Sum).record_bytes();
     let zero = !(L::MINIMUM || centered::<S, L::Range>());
     let (scales, terms) = (32 * N, 36 * N);
-    let mut f = [s.splat(0.0); N];
+    let mut f = resume(s, out);
     let units = L::Unit::split(panel);
-    for (unit, records) in units.iter().zip(tile.chunks_exact(record_bytes * L::BLOCKS)) {
-        for (b, record) in records.chunks_exact(record_bytes).enumerate() {
+    let count = units.len().min(tile.len() / (record_bytes * L::BLOCKS));
+    for u in 0..count {
+        let unit = &units[u];
+        for b in 0..L::BLOCKS {
+            let block = L::BLOCKS * u + b;
+            let record = &tile[block * record_bytes..(block + 1) * record_bytes];
             let x = quants(record, 0);
             let mut acc = begin(s, record, terms, zero);
-            acc = s.dot16::<N, L::Range>(acc, L::quad::<S, 0>(s, unit, b), x, 0);
-            acc = s.dot16::<N, L::Range>(acc, L::quad::<S, 1>(s, unit, b), x, 1);
+            let first =
+                if DENSE { bytes::<S, 0>(s, &dense[block]) } else { L::quad::<S, 0>(s, unit, b) };
+            acc = s.dot16::<N, L::Range>(acc, first, x, 0);
+            let second =
+                if DENSE { bytes::<S, 1>(s, &dense[block]) } else { L::quad::<S, 1>(s, unit, b) };
+            acc = s.dot16::<N, L::Range>(acc, second, x, 1);
             let scale = L::scale(s, unit, b);
             for t in 0..N {
                 let scale = s.mul(scale, s.splat(number(record, scales + 4 * t)));
@@ -153,13 +228,14 @@ fn blocks<S: Simd, L: Blocks, const N: usize>(
 /// What the 32-element steps of a super-block share.
 struct Step<'a, L: SuperBlocks> {
     unit: &'a L::Unit,
+    dense: &'a [DenseBlock],
     record: &'a [u8],
     scales: &'a SubScales,
 }
 
 /// Adds 32 elements, one sub-block or two, to the sums of integers times sub-block scales.
 #[inline(always)]
-fn step<S: Simd, L: SuperBlocks, const N: usize, const VARIANT: u32>(
+fn step<S: Simd, L: SuperBlocks, const N: usize, const DENSE: bool, const VARIANT: u32>(
     s: S,
     at: &Step<'_, L>,
     outer: usize,
@@ -172,7 +248,16 @@ fn step<S: Simd, L: SuperBlocks, const N: usize, const VARIANT: u32>(
     let terms = 260 * N;
     let x = quants(at.record, 32 * N * b);
     let zero = !centered::<S, L::Range>();
-    let first = L::quad::<S, VARIANT, 0>(s, at.unit, outer);
+    let first = if DENSE {
+        bytes::<S, 0>(s, &at.dense[b])
+    } else {
+        L::quad::<S, VARIANT, 0>(s, at.unit, outer)
+    };
+    let second = if DENSE {
+        bytes::<S, 1>(s, &at.dense[b])
+    } else {
+        L::quad::<S, VARIANT, 1>(s, at.unit, outer)
+    };
     match L::TERMS {
         Terms::Zero16(_) | Terms::Pairs16 => {
             let zero = zero && matches!(L::TERMS, Terms::Zero16(_));
@@ -182,7 +267,6 @@ fn step<S: Simd, L: SuperBlocks, const N: usize, const VARIANT: u32>(
             for t in 0..N {
                 g[t] = s.fma(s.to_f(acc[t]), scale, g[t]);
             }
-            let second = L::quad::<S, VARIANT, 1>(s, at.unit, outer);
             let mut acc = begin(s, at.record, terms + 8 * N * b + 4 * N, zero);
             acc = s.dot16::<N, L::Range>(acc, second, x, 1);
             let scale = s.to_f(s.load_i8(part(at.scales, 32 * b + 16)));
@@ -192,7 +276,6 @@ fn step<S: Simd, L: SuperBlocks, const N: usize, const VARIANT: u32>(
         }
         Terms::Zero32(_) | Terms::Pairs32 | Terms::Sum => {
             let zero = zero && matches!(L::TERMS, Terms::Zero32(_));
-            let second = L::quad::<S, VARIANT, 1>(s, at.unit, outer);
             let mut acc = begin(s, at.record, terms + 4 * N * b, zero);
             acc = s.dot16::<N, L::Range>(acc, first, x, 0);
             acc = s.dot16::<N, L::Range>(acc, second, x, 1);
@@ -207,29 +290,33 @@ fn step<S: Simd, L: SuperBlocks, const N: usize, const VARIANT: u32>(
 
 /// Super-blocks of 256: integer sums by sub-block, small scales, one scale at the end.
 #[inline(always)]
-fn super_blocks<S: Simd, L: SuperBlocks, const N: usize>(
+fn super_blocks<S: Simd, L: SuperBlocks, const N: usize, const DENSE: bool>(
     s: S,
     panel: &[u8],
+    dense: &[DenseBlock],
     tile: &[u8],
     out: &mut [[f32; LANES]; N],
 ) {
     let record_bytes = N * ActKind::Q8K(L::TERMS).record_bytes();
-    let mut f = [s.splat(0.0); N];
+    let mut f = resume(s, out);
     let mut scales = [0; 256];
     let units = L::Unit::split(panel);
-    for (unit, record) in units.iter().zip(tile.chunks_exact(record_bytes)) {
+    let count = units.len().min(tile.len() / record_bytes);
+    for u in 0..count {
+        let (unit, record) = (&units[u], &tile[u * record_bytes..(u + 1) * record_bytes]);
         L::sub_scales(s, unit, &mut scales);
-        let at = Step::<L> { unit, record, scales: &scales };
+        let dense = if DENSE { &dense[8 * u..8 * u + 8] } else { dense };
+        let at = Step::<L> { unit, dense, record, scales: &scales };
         let mut g = [s.splat(0.0); N];
         for outer in 0..8 / L::VARIANTS as usize {
-            g = step::<S, L, N, 0>(s, &at, outer, g);
-            g = step::<S, L, N, 1>(s, &at, outer, g);
-            g = step::<S, L, N, 2>(s, &at, outer, g);
-            g = step::<S, L, N, 3>(s, &at, outer, g);
-            g = step::<S, L, N, 4>(s, &at, outer, g);
-            g = step::<S, L, N, 5>(s, &at, outer, g);
-            g = step::<S, L, N, 6>(s, &at, outer, g);
-            g = step::<S, L, N, 7>(s, &at, outer, g);
+            g = step::<S, L, N, DENSE, 0>(s, &at, outer, g);
+            g = step::<S, L, N, DENSE, 1>(s, &at, outer, g);
+            g = step::<S, L, N, DENSE, 2>(s, &at, outer, g);
+            g = step::<S, L, N, DENSE, 3>(s, &at, outer, g);
+            g = step::<S, L, N, DENSE, 4>(s, &at, outer, g);
+            g = step::<S, L, N, DENSE, 5>(s, &at, outer, g);
+            g = step::<S, L, N, DENSE, 6>(s, &at, outer, g);
+            g = step::<S, L, N, DENSE, 7>(s, &at, outer, g);
         }
         let scale = L::scale(s, unit);
         if matches!(L::TERMS, Terms::Pairs16 | Terms::Pairs32) {
@@ -266,13 +353,16 @@ fn numbers<S: Simd, L: Numbers, const N: usize>(
     tile: &[u8],
     out: &mut [[f32; LANES]; N],
 ) {
-    let mut f = [s.splat(0.0); N];
+    let mut f = resume(s, out);
     let units = L::Unit::split(panel);
-    for (unit, records) in units.iter().zip(tile.chunks_exact(4 * N * L::BLOCKS)) {
-        for (b, record) in records.chunks_exact(4 * N).enumerate() {
+    let record_bytes = 4 * N * L::BLOCKS;
+    let count = units.len().min(tile.len() / record_bytes);
+    for u in 0..count {
+        let (unit, record) = (&units[u], &tile[u * record_bytes..(u + 1) * record_bytes]);
+        for b in 0..L::BLOCKS {
             let weights = L::widen(s, unit, b);
             for t in 0..N {
-                f[t] = s.fma(weights, s.splat(number(record, 4 * t)), f[t]);
+                f[t] = s.fma(weights, s.splat(number(record, 4 * (N * b + t))), f[t]);
             }
         }
     }
