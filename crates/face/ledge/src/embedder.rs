@@ -42,7 +42,8 @@ impl Embedder {
             Pooling::Last
         });
         // A whole text is one run: attention of an encoder needs all of it.
-        let context = request.context.unwrap_or(own.min(512)).min(own);
+        let longest = model.longest_input().unwrap_or(512);
+        let context = request.context.unwrap_or(longest).min(own);
         let output = Output::Hidden;
         let request = Request { context: Some(context), chunk: context, output, ..request.clone() };
         let normalize = if model.normalizes() { Normalize::Unit } else { Normalize::No };

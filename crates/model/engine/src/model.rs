@@ -1,5 +1,7 @@
 //! A model that was opened: headers, settings and vocabulary read, no weight touched.
 
+mod folder;
+
 use crate::{
     error::EngineError,
     fit::{Fit, Request},
@@ -14,6 +16,8 @@ use text::Tokenizer;
 
 /// The first read of a header; doubled until the header fits.
 const PREFIX: Bytes = Bytes::mib(1);
+/// Enough of a file to tell what it is.
+const SNIFFED: Bytes = Bytes::kib(4);
 
 /// A model whose header has been read.
 #[derive(Debug)]
@@ -24,16 +28,30 @@ pub struct ModelFile {
     model: Model,
     tokenizer: Option<Arc<Tokenizer>>,
     template: Option<String>,
+    normalizes: bool,
+    longest_input: Option<u64>,
 }
 
 impl ModelFile {
-    /// Opens a model file, with the other parts of a split one beside it.
+    /// Opens a model: a GGUF file, with the other parts of a split one beside it, or a folder in
+    /// Hugging Face's layout (also by its `.safetensors` file).
     ///
     /// # Errors
     /// If it is missing, unreadable, broken, or a model that cannot be used.
     pub fn open(path: &Path) -> Result<Self, EngineError> {
+        if path.is_dir() {
+            return folder::open(path);
+        }
         let first = Origin::open(path)?;
-        let gguf = read_gguf(&first)?;
+        match sniff(&first.prefix(SNIFFED)?) {
+            Kind::Gguf => {}
+            Kind::Safetensors => return folder::open_beside(path, &first),
+            other => {
+                let reason = other.to_string();
+                return Err(EngineError::NotAModel { file: first.label(), reason });
+            }
+        }
+        let gguf = read_header(&first, Gguf::parse)?;
         let split = gguf.split().map_err(|source| format_error(&first, source))?;
         let Some(split) = split else {
             return Self::from_parts(vec![(first, gguf)]);
@@ -43,7 +61,7 @@ impl ModelFile {
         let mut parts = Vec::with_capacity(names.len());
         for name in names {
             let origin = Origin::open(&path.with_file_name(name))?;
-            let gguf = read_gguf(&origin)?;
+            let gguf = read_header(&origin, Gguf::parse)?;
             parts.push((origin, gguf));
         }
         Self::from_parts(parts)
@@ -55,7 +73,7 @@ impl ModelFile {
     /// If it is broken or cannot be used.
     pub fn from_memory(bytes: &'static [u8]) -> Result<Self, EngineError> {
         let origin = Origin::Memory(bytes);
-        let gguf = read_gguf(&origin)?;
+        let gguf = read_header(&origin, Gguf::parse)?;
         Self::from_parts(vec![(origin, gguf)])
     }
 
@@ -75,9 +93,12 @@ impl ModelFile {
         let tokenizer = vocabulary::from_gguf(gguf.metadata())
             .map_err(|source| EngineError::Vocabulary { file: label.clone(), source })?;
         let template = gguf.metadata().get_str("tokenizer.chat_template").ok().map(str::to_owned);
+        let normalizes = model.family.encoder;
         Ok(Self {
             label,
             origins: origins.into(),
+            normalizes,
+            longest_input: None,
             model,
             tokenizer: tokenizer.map(Arc::new),
             template,
@@ -116,7 +137,12 @@ impl ModelFile {
 
     /// Whether the model's vectors are meant to have unit length.
     pub fn normalizes(&self) -> bool {
-        self.model.family.encoder
+        self.normalizes
+    }
+
+    /// The most tokens of a text that is embedded, where the model says so.
+    pub fn longest_input(&self) -> Option<u64> {
+        self.longest_input
     }
 
     /// The files that the model consists of.
@@ -159,30 +185,18 @@ fn format_error(origin: &Origin, source: FormatError) -> EngineError {
     EngineError::Format { file: origin.label(), source }
 }
 
-/// Reads a GGUF header, as much of the file as that takes.
-fn read_gguf(origin: &Origin) -> Result<Gguf, EngineError> {
+/// Reads a header, as much of the file as that takes.
+fn read_header<T>(
+    origin: &Origin,
+    parse: fn(&[u8], Bytes) -> Result<T, FormatError>,
+) -> Result<T, EngineError> {
     let mut bytes = PREFIX;
     loop {
-        let prefix = origin.prefix(bytes)?;
-        if bytes == PREFIX {
-            refuse_others(origin, &prefix)?;
-        }
-        match Gguf::parse(&prefix, origin.bytes()) {
+        match parse(&origin.prefix(bytes)?, origin.bytes()) {
             Err(FormatError::NeedMore { at_least, .. }) => {
                 bytes = Bytes(bytes.0.saturating_mul(2)).max(at_least);
             }
             other => return other.map_err(|source| format_error(origin, source)),
-        }
-    }
-}
-
-/// Says what a file is that is no GGUF file.
-fn refuse_others(origin: &Origin, prefix: &[u8]) -> Result<(), EngineError> {
-    match sniff(prefix) {
-        Kind::Gguf => Ok(()),
-        other => {
-            let reason = other.to_string();
-            Err(EngineError::NotAModel { file: origin.label(), reason })
         }
     }
 }
