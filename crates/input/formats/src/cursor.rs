@@ -55,6 +55,16 @@ impl<'a> Cursor<'a> {
         Ok(())
     }
 
+    /// Asks for a longer prefix if `count` items of `each` bytes are not in this one, so that a
+    /// table for them is justified by bytes in hand.
+    pub(crate) fn hold(&self, count: u64, each: u64) -> Result<(), FormatError> {
+        let end = self.at.saturating_add(count.saturating_mul(each));
+        if end <= self.prefix.len() as u64 {
+            return Ok(());
+        }
+        Err(FormatError::NeedMore { at_least: Bytes(end.min(self.file)) })
+    }
+
     /// The next `count` bytes.
     pub(crate) fn take(
         &mut self,

@@ -152,7 +152,7 @@ fn count(
     let got = cursor.u64(what)?;
     cursor.room(got, each, what)?;
     match usize::try_from(got) {
-        Ok(count) if got <= limit => Ok(count),
+        Ok(count) if got <= limit => cursor.hold(got, each).map(|()| count),
         _ => Err(FormatError::Limit { place, got, limit }),
     }
 }

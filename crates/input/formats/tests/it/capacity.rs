@@ -83,3 +83,19 @@ fn headers_at_the_limits_stay_within_their_memory() {
     let index = measure("index", text.as_bytes(), Index::parse);
     assert_eq!((index.tensors_len(), index.file_names().len()), (100_000, 99));
 }
+
+#[test]
+fn counts_that_a_longer_file_may_hold_ask_for_it_before_memory() {
+    let array = |ty: u32| raw::Gguf::counts(0, 1).key("k", 9).u32s(&[ty]).u64s(&[1 << 24]);
+    let cases = [
+        (raw::Gguf::counts(limits::TENSORS, 0), 16 + 25 * limits::TENSORS),
+        (raw::Gguf::counts(0, limits::GGUF_KEYS), 24 + 14 * limits::GGUF_KEYS),
+        (array(8), 49 + (8 << 24)),
+        (array(12), 49 + (8 << 24)),
+    ];
+    for (start, want) in cases {
+        let (result, peak) = alloc::peak(|| gguf(&start.header()).map(drop));
+        let Err(FormatError::NeedMore { at_least }) = result else { panic!("{result:?}") };
+        assert!(at_least.0 == want && peak < 1024, "{at_least:?} {peak}");
+    }
+}

@@ -40,7 +40,7 @@ pub(super) fn sizes() -> Vec<Case> {
         g("c1_key_length_2_63", Raw::counts(0, 1).u64s(&[1 << 63]).zeros(64), "key 0"),
         far(g(
             "c1_key_length_over_limit",
-            Raw::counts(0, 1).u64s(&[65_536]),
+            Raw::counts(0, 1).u64s(&[65_536]).zeros(64),
             "65536 is over the limit of 65535",
         )),
         g(
