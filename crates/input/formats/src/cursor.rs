@@ -9,6 +9,9 @@ use tensor::Bytes;
 
 use crate::{FormatError, Place};
 
+/// A string that needs no look at the limits.
+const SHORT_BYTES: u64 = 1 << 12;
+
 /// A reading position; all numbers are little endian.
 #[derive(Clone, Debug)]
 pub(crate) struct Cursor<'a> {
@@ -78,6 +81,27 @@ impl<'a> Cursor<'a> {
         let bytes = bytes.ok_or(FormatError::NeedMore { at_least: Bytes(end) })?;
         self.at = end;
         Ok(bytes)
+    }
+
+    /// A length and that many bytes, if both are in the prefix and below every limit; otherwise
+    /// nothing is read, and reading them one by one tells why.
+    pub(crate) fn short_string(&mut self) -> Option<&'a [u8]> {
+        let rest = self.prefix.get(usize::try_from(self.at).ok()?..)?;
+        let (length, tail) = rest.split_first_chunk()?;
+        let length = u64::from_le_bytes(*length);
+        let bytes = tail.get(..usize::try_from(length).ok()?)?;
+        let end = self.at.checked_add(8)?.checked_add(length)?;
+        if length > SHORT_BYTES || end > self.limit {
+            return None;
+        }
+        self.at = end;
+        Some(bytes)
+    }
+
+    /// The bytes from an earlier position to this one.
+    pub(crate) fn since(&self, at: u64) -> &'a [u8] {
+        let range = usize::try_from(at).ok().zip(usize::try_from(self.at).ok());
+        range.and_then(|(start, end)| self.prefix.get(start..end)).unwrap_or_default()
     }
 
     /// The next `N` bytes as an array.

@@ -323,21 +323,29 @@ fn read_strings(
     count: usize,
     key: &Label,
 ) -> Result<StrArray, FormatError> {
-    let mut walk = cursor.clone();
+    let at = cursor.at();
     let mut pool_bytes = 0usize;
     for idx in 0..count {
-        let what = format_args!("`{key}`[{idx}]");
-        pool_bytes =
-            pool_bytes.saturating_add(string(&mut walk, what, limits::GGUF_STRING_BYTES)?.len());
+        // The common case by hand: a vocabulary has a quarter of a million of them.
+        let length = if let Some(bytes) = cursor.short_string() {
+            bytes.len()
+        } else {
+            let what = format_args!("`{key}`[{idx}]");
+            string(cursor, what, limits::GGUF_STRING_BYTES)?.len()
+        };
+        pool_bytes = pool_bytes.saturating_add(length);
     }
-    let at = cursor.at();
     let mut pool: Vec<u8> = memory::table(pool_bytes)?;
     let mut ends: Vec<u32> = memory::table(count)?;
-    for idx in 0..count {
-        let what = format_args!("`{key}`[{idx}]");
-        pool.extend_from_slice(string(cursor, what, limits::GGUF_STRING_BYTES)?);
+    let mut rest = cursor.since(at);
+    while let Some((length, tail)) = rest.split_first_chunk() {
+        // The first walk found every length to be right.
+        let length = usize::try_from(u64::from_le_bytes(*length)).unwrap_or(usize::MAX);
+        let Some((bytes, tail)) = tail.split_at_checked(length) else { break };
+        pool.extend_from_slice(bytes);
         // The pool is smaller than the metadata, whose limit is far below 4 GiB.
         ends.push(u32::try_from(pool.len()).unwrap_or(u32::MAX));
+        rest = tail;
     }
     StrArray::from_pool(pool, ends).map_err(|idx| {
         let place = Place::at(format_args!("`{key}`[{idx}]"), at);
