@@ -30,6 +30,9 @@ pub(crate) struct Matrix {
     inputs: usize,
 }
 
+/// Bytes of weights times rows below which dividing a product costs more than it saves.
+const SMALL: usize = 32 << 10;
+
 /// Whether there are panels for a type.
 pub(crate) fn has_panels(ty: TensorType) -> bool {
     ActKind::of(ty).is_some()
@@ -136,11 +139,13 @@ pub(crate) fn multiply<const N: usize>(
     let scratch = &mut scratch[..first.scratch(rows)];
     quantise(team, isa, kind, k, x, scratch);
     let acts = Acts::from_bytes(isa, kind, k, rows, scratch);
-    let each: [_; N] =
-        core::array::from_fn(|i| (products[i].matrix.panels(weights), products[i].bias));
+    let matrices: [Matrix; N] = core::array::from_fn(|i| products[i].matrix);
+    let each: [_; N] = core::array::from_fn(|i| (matrices[i].panels(weights), products[i].bias));
     let mut outs =
         products.map(|product| Tiles::new(product.out, product.matrix.outputs, rows, LANES));
-    team.tiles(&mut outs, &Parts::none(), Split::Runs(2), |_, which, mut tile| {
+    let work = rows.saturating_mul(matrices.iter().map(Matrix::packed_bytes).sum());
+    let split = if work < SMALL { Split::Caller } else { Split::Runs(2) };
+    team.tiles(&mut outs, &Parts::none(), split, |_, which, mut tile| {
         let (panels, bias) = &each[which];
         let columns = tile.columns();
         let range = columns.start / LANES..columns.end.div_ceil(LANES);

@@ -11,9 +11,10 @@
 //! and Dao et al. 2022 for the blocks.
 
 use crate::exp::{exp, tanh};
-use crate::norm::tree;
+use crate::isa::{Isa, Kernel, LANES, Simd};
 use core::ops::Range;
 use tensor::F16;
+use tensor::cast::to_bytes;
 
 /// Positions of a page.
 pub const PAGE: usize = 64;
@@ -22,38 +23,48 @@ pub const PAGE: usize = 64;
 pub const SEGMENT: usize = 512;
 
 /// Positions of a panel of keys.
-const PANEL: usize = 16;
+const PANEL: usize = LANES;
+
+/// Panels of a page.
+const PANELS: usize = PAGE / PANEL;
 
 /// A number that keys and values are stored as.
 pub trait Stored: Copy + Send + Sync + 'static {
-    /// The value, exactly.
-    fn load(self) -> f32;
+    /// Zero.
+    const ZERO: Self;
 
     /// The nearest stored number.
     fn store(value: f32) -> Self;
+
+    /// Sixteen values, exactly.
+    fn load16<S: Simd>(s: S, from: &[Self; LANES]) -> S::F;
 }
 
 impl Stored for f32 {
-    #[inline(always)]
-    fn load(self) -> f32 {
-        self
-    }
+    const ZERO: Self = 0.0;
 
     #[inline(always)]
     fn store(value: f32) -> Self {
         value
     }
+
+    #[inline(always)]
+    fn load16<S: Simd>(s: S, from: &[Self; LANES]) -> S::F {
+        s.load(from)
+    }
 }
 
 impl Stored for F16 {
-    #[inline(always)]
-    fn load(self) -> f32 {
-        self.to_f32()
-    }
+    const ZERO: Self = Self(0);
 
     #[inline(always)]
     fn store(value: f32) -> Self {
         Self::from_f32(value)
+    }
+
+    #[inline(always)]
+    fn load16<S: Simd>(s: S, from: &[Self; LANES]) -> S::F {
+        s.load_f16(to_bytes(from).first_chunk().expect("sixteen halves are 32 bytes"))
     }
 }
 
@@ -147,23 +158,8 @@ impl<'a> Partial<'a> {
     }
 
     /// Adds the sums of later positions of the same queries.
-    pub fn merge(&mut self, later: &Partial<'_>) {
-        let width = self.values.len() / self.max.len();
-        for query in 0..self.max.len() {
-            let (old, new) = (self.max[query], later.max[query]);
-            // Exact zeros: a query that saw nothing there.
-            if later.sum[query] == 0.0 {
-                continue;
-            }
-            let max = if new > old { new } else { old };
-            let (keep, add) = (exp(old - max), exp(new - max));
-            self.max[query] = max;
-            self.sum[query] = later.sum[query].mul_add(add, self.sum[query] * keep);
-            let values = &mut self.values[query * width..][..width];
-            for (value, later) in values.iter_mut().zip(&later.values[query * width..]) {
-                *value = later.mul_add(add, *value * keep);
-            }
-        }
+    pub fn merge(&mut self, isa: Isa, later: &Partial<'_>) {
+        isa.run(Merge { into: self, later });
     }
 
     /// The attention of query `query`: its values over its sum.
@@ -172,54 +168,6 @@ impl<'a> Partial<'a> {
         let values = &self.values[query * out.len()..];
         for (out, value) in out.iter_mut().zip(values) {
             *out = value / sum;
-        }
-    }
-}
-
-/// Adds the positions `seen`, all within one page, to the sums of all `queries`.
-///
-/// `queries`: `[n, head_dim]`; `seen`: absolute positions that every one of them may see;
-/// `shares`: scratch of `n * 64` numbers.
-///
-/// # Panics
-/// If the sizes disagree, or `seen` is empty or crosses a page.
-pub fn page<T: Stored>(
-    scores: Scores,
-    head: &Head<'_, T>,
-    queries: &[f32],
-    seen: Range<usize>,
-    shares: &mut [f32],
-    into: &mut Partial<'_>,
-) {
-    let (head_dim, v_head_dim) = (head.head_dim, head.v_head_dim);
-    let at = seen.start / PAGE;
-    assert!(seen.start < seen.end && (seen.end - 1) / PAGE == at, "{seen:?} within one page");
-    let keys = &head.keys[at * PAGE * head_dim..][..PAGE * head_dim];
-    let values = &head.values[at * PAGE * v_head_dim..][..PAGE * v_head_dim];
-    let seen = seen.start - at * PAGE..seen.end - at * PAGE;
-    for (n, query) in queries.chunks_exact(head_dim).enumerate() {
-        let (shares, _) = shares[n * PAGE..][..PAGE].as_chunks_mut::<PANEL>();
-        dot(keys, query, shares);
-        let max = weigh(scores, shares, &seen, into.max[n]);
-        let keep = exp(into.max[n] - max);
-        into.max[n] = max;
-        let mut lanes = shares[0];
-        for panel in &shares[1..] {
-            for (lane, share) in lanes.iter_mut().zip(panel) {
-                *lane += share;
-            }
-        }
-        into.sum[n] = into.sum[n] * keep + tree(lanes);
-        let out = &mut into.values[n * v_head_dim..][..v_head_dim];
-        for value in out.iter_mut() {
-            *value *= keep;
-        }
-        for position in seen.clone() {
-            let share = shares[position / PANEL][position % PANEL];
-            let value = &values[position * v_head_dim..][..v_head_dim];
-            for (out, value) in out.iter_mut().zip(value) {
-                *out = share.mul_add(value.load(), *out);
-            }
         }
     }
 }
@@ -268,6 +216,7 @@ pub const fn scratch_len(queries: usize, v_head_dim: usize) -> usize {
 /// # Panics
 /// If the sizes disagree.
 pub fn attend<T: Stored>(
+    isa: Isa,
     scores: Scores,
     head: &Head<'_, T>,
     queries: &Queries<'_>,
@@ -275,71 +224,319 @@ pub fn attend<T: Stored>(
     scratch: &mut [f32],
     total: &mut Partial<'_>,
 ) {
-    let width = queries.group * head.head_dim;
-    let tokens = queries.elements.len() / width;
-    let last = queries.first + tokens - 1;
-    let (shares, rest) = scratch.split_at_mut(tokens * queries.group * PAGE);
-    let some = queries.sight.from(queries.first).start..queries.sight.from(last).end;
-    let every = queries.sight.from(last).start..queries.sight.from(queries.first).end;
-    for segment in segments {
-        let mut partial = Partial::of(rest, tokens * queries.group, head.v_head_dim);
-        partial.clear();
-        for at in segment * SEGMENT / PAGE..(segment + 1) * SEGMENT / PAGE {
-            let positions = at * PAGE..(at + 1) * PAGE;
-            let seen = overlap(&positions, &some);
-            if seen.is_empty() {
-                continue;
-            }
-            if overlap(&positions, &every) == seen {
-                page(scores, head, queries.elements, seen, shares, &mut partial);
-                continue;
-            }
-            for (token, query) in queries.elements.chunks_exact(width).enumerate() {
-                let seen = overlap(&positions, &queries.sight.from(queries.first + token));
-                if !seen.is_empty() {
-                    let mut own = partial.part(token * queries.group, queries.group);
-                    page(scores, head, query, seen, shares, &mut own);
+    isa.run(Attend { scores, head, queries, segments, scratch, total });
+}
+
+/// Arguments of [`attend`].
+struct Attend<'a, 'b, 'c, T> {
+    scores: Scores,
+    head: &'a Head<'b, T>,
+    queries: &'a Queries<'b>,
+    segments: Range<usize>,
+    scratch: &'a mut [f32],
+    total: &'a mut Partial<'c>,
+}
+
+impl<T: Stored> Kernel for Attend<'_, '_, '_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self { scores, head, queries, segments, scratch, total } = self;
+        let width = queries.group * head.head_dim;
+        let tokens = queries.elements.len() / width;
+        let last = queries.first + tokens - 1;
+        let (shares, rest) = scratch.split_at_mut(tokens * queries.group * PAGE);
+        let some = queries.sight.from(queries.first).start..queries.sight.from(last).end;
+        let every = queries.sight.from(last).start..queries.sight.from(queries.first).end;
+        for segment in segments {
+            let mut partial = Partial::of(rest, tokens * queries.group, head.v_head_dim);
+            partial.clear();
+            for at in segment * SEGMENT / PAGE..(segment + 1) * SEGMENT / PAGE {
+                let positions = at * PAGE..(at + 1) * PAGE;
+                let seen = overlap(&positions, &some);
+                if seen.is_empty() {
+                    continue;
+                }
+                // Where all tokens see the same, the page is read once for all; else token by token.
+                let step = if overlap(&positions, &every) == seen { tokens } else { 1 };
+                for token in (0..tokens).step_by(step) {
+                    let own = queries.sight.from(queries.first + token);
+                    let seen = if step == 1 { overlap(&positions, &own) } else { seen.clone() };
+                    if !seen.is_empty() {
+                        let elements = &queries.elements[token * width..][..step * width];
+                        let first = token * queries.group;
+                        let mut into = partial.part(first, step * queries.group);
+                        page(s, scores, head, elements, &seen, shares, &mut into);
+                    }
                 }
             }
+            merge(s, total, &partial);
         }
-        total.merge(&partial);
+    }
+}
+
+/// Arguments of [`Partial::merge`].
+struct Merge<'a, 'b> {
+    into: &'a mut Partial<'b>,
+    later: &'a Partial<'a>,
+}
+
+impl Kernel for Merge<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        merge(s, self.into, self.later);
+    }
+}
+
+/// `e^x` of one number.
+#[inline(always)]
+fn exp_of<S: Simd>(s: S, x: f32) -> f32 {
+    let mut out = [0.0; LANES];
+    s.store(exp(s, s.splat(x)), &mut out);
+    out[0]
+}
+
+/// Adds the sums of later positions.
+#[inline(always)]
+fn merge<S: Simd>(s: S, into: &mut Partial<'_>, later: &Partial<'_>) {
+    let width = into.values.len() / into.max.len();
+    for query in 0..into.max.len() {
+        // An exact zero: a query that saw nothing there.
+        if later.sum[query] == 0.0 {
+            continue;
+        }
+        let (old, new) = (into.max[query], later.max[query]);
+        let max = if new > old { new } else { old };
+        let (keep, add) = (exp_of(s, old - max), exp_of(s, new - max));
+        into.max[query] = max;
+        into.sum[query] = later.sum[query] * add + into.sum[query] * keep;
+        let values = &mut into.values[query * width..][..width];
+        for (value, later) in values.iter_mut().zip(&later.values[query * width..]) {
+            *value = *later * add + *value * keep;
+        }
     }
 }
 
 /// What two ranges have in common.
+#[inline(always)]
 fn overlap(a: &Range<usize>, b: &Range<usize>) -> Range<usize> {
     let start = a.start.max(b.start);
     start..a.end.min(b.end).max(start)
 }
 
-/// Products of a query with the 64 keys of a page, each summed in ascending order of elements.
-fn dot<T: Stored>(keys: &[T], query: &[f32], out: &mut [[f32; PANEL]]) {
-    for (panel, out) in keys.chunks_exact(PANEL * query.len()).zip(out) {
-        let mut sums = [0.0f32; PANEL];
-        for (row, q) in panel.as_chunks::<PANEL>().0.iter().zip(query) {
-            for (sum, key) in sums.iter_mut().zip(row) {
-                *sum = key.load().mul_add(*q, *sum);
-            }
-        }
-        *out = sums;
+/// Adds the positions `seen`, all of one page, to the sums of all `queries`, `[n, head_dim]`.
+///
+/// `shares`: scratch of `n * 64` numbers.
+#[inline(always)]
+fn page<S: Simd, T: Stored>(
+    s: S,
+    scores: Scores,
+    head: &Head<'_, T>,
+    queries: &[f32],
+    seen: &Range<usize>,
+    shares: &mut [f32],
+    into: &mut Partial<'_>,
+) {
+    let at = seen.start / PAGE;
+    let keys = &head.keys[at * PAGE * head.head_dim..][..PAGE * head.head_dim];
+    let values = &head.values[at * PAGE * head.v_head_dim..][..PAGE * head.v_head_dim];
+    let seen = seen.start - at * PAGE..seen.end - at * PAGE;
+    let page = Page { keys, values, head_dim: head.head_dim, width: head.v_head_dim, seen };
+    let (shares, _) = shares.as_chunks_mut::<PANEL>();
+    let count = into.max.len();
+    let mut from = 0;
+    while from < count {
+        let q = &queries[from * head.head_dim..];
+        let shares = &mut shares[from * PANELS..];
+        from += if S::TILE >= 8 && count - from >= 4 {
+            page.some::<S, 4>(s, scores, q, shares, into, from)
+        } else if S::TILE >= 8 && count - from == 3 {
+            page.some::<S, 3>(s, scores, q, shares, into, from)
+        } else if count - from >= 2 {
+            page.some::<S, 2>(s, scores, q, shares, into, from)
+        } else {
+            page.some::<S, 1>(s, scores, q, shares, into, from)
+        };
     }
 }
 
-/// Turns products into `e^(score - max)`, zero where not seen; gives the new maximum.
-fn weigh(scores: Scores, shares: &mut [[f32; PANEL]], seen: &Range<usize>, mut max: f32) -> f32 {
-    let shares = shares.as_flattened_mut();
-    for score in &mut shares[seen.clone()] {
-        *score *= scores.scale;
-        if let Some(cap) = scores.soft_cap {
-            *score = cap * tanh(*score / cap);
+/// Keys and values of one page.
+struct Page<'a, T> {
+    /// `[4 panels][head_dim][16]`.
+    keys: &'a [T],
+    /// `[64][width]`.
+    values: &'a [T],
+    head_dim: usize,
+    width: usize,
+    /// Positions in the page that count.
+    seen: Range<usize>,
+}
+
+impl<T: Stored> Page<'_, T> {
+    /// Adds the page to the sums of the `N` queries from number `from` on; gives `N`.
+    ///
+    /// `q`: their elements; `shares`: their scratch, `[N][4][16]`.
+    #[inline(always)]
+    fn some<S: Simd, const N: usize>(
+        &self,
+        s: S,
+        scores: Scores,
+        q: &[f32],
+        shares: &mut [[f32; PANEL]],
+        into: &mut Partial<'_>,
+        from: usize,
+    ) -> usize {
+        self.dot::<S, N>(s, q, shares);
+        let mut keep = [0.0; N];
+        for n in 0..N {
+            let max = &mut into.max[from + n];
+            let old = *max;
+            let sum = self.weigh(s, scores, &mut shares[n * PANELS..(n + 1) * PANELS], max);
+            keep[n] = exp_of(s, old - *max);
+            into.sum[from + n] = into.sum[from + n] * keep[n] + sum;
+        }
+        let sums = &mut into.values[from * self.width..(from + N) * self.width];
+        let mut element = 0;
+        while self.width - element >= 4 * LANES {
+            self.add::<S, N, 4>(s, shares.as_flattened(), keep, element, sums);
+            element += 4 * LANES;
+        }
+        while element < self.width {
+            self.add::<S, N, 1>(s, shares.as_flattened(), keep, element, sums);
+            element += LANES;
+        }
+        N
+    }
+
+    /// Products of `N` queries with the 64 keys, each summed in ascending order of elements.
+    #[inline(always)]
+    fn dot<S: Simd, const N: usize>(&self, s: S, q: &[f32], out: &mut [[f32; PANEL]]) {
+        let dim = self.head_dim;
+        let (rows, _) = self.keys.as_chunks::<PANEL>();
+        // Two panels at a time: enough chains to hide the latency, few enough registers.
+        for pair in 0..PANELS / 2 {
+            let low = &rows[2 * pair * dim..][..dim];
+            let high = &rows[(2 * pair + 1) * dim..][..dim];
+            let mut sums = [[s.splat(0.0); 2]; N];
+            for d in 0..dim {
+                let (a, b) = (T::load16(s, &low[d]), T::load16(s, &high[d]));
+                for n in 0..N {
+                    let x = s.splat(q[n * dim + d]);
+                    sums[n][0] = s.fma(a, x, sums[n][0]);
+                    sums[n][1] = s.fma(b, x, sums[n][1]);
+                }
+            }
+            for n in 0..N {
+                for half in 0..2 {
+                    s.store(sums[n][half], &mut out[n * PANELS + 2 * pair + half]);
+                }
+            }
+        }
+    }
+
+    /// Turns products into `e^(score - max)`, zero where not seen; raises `max`, gives their sum.
+    #[inline(always)]
+    fn weigh<S: Simd>(
+        &self,
+        s: S,
+        scores: Scores,
+        shares: &mut [[f32; PANEL]],
+        max: &mut f32,
+    ) -> f32 {
+        let scale = s.splat(scores.scale);
+        for panel in shares.iter_mut() {
+            let mut x = s.mul(s.load(panel), scale);
+            if let Some(cap) = scores.soft_cap {
+                let cap = s.splat(cap);
+                x = s.mul(cap, tanh(s, s.div(x, cap)));
+            }
+            s.store(x, panel);
+        }
+        if self.seen != (0..PAGE) {
+            let flat = shares.as_flattened_mut();
+            flat[..self.seen.start].fill(f32::NEG_INFINITY);
+            flat[self.seen.end..].fill(f32::NEG_INFINITY);
         }
         // A NaN never becomes the maximum, but its own share is NaN.
-        max = if *score > max { *score } else { max };
+        let mut most = s.splat(*max);
+        for panel in shares.iter() {
+            most = s.max(s.load(panel), most);
+        }
+        *max = s.max_lane(most);
+        let most = s.splat(*max);
+        let mut sum = s.splat(0.0);
+        for panel in shares.iter_mut() {
+            let share = exp(s, s.sub(s.load(panel), most));
+            s.store(share, panel);
+            sum = s.add(sum, share);
+        }
+        s.sum(sum)
     }
-    for (position, share) in shares.iter_mut().enumerate() {
-        *share = if seen.contains(&position) { exp(*share - max) } else { 0.0 };
+
+    /// `sums = sums · keep + Σ share · value` for 16 · `E` elements from `element` on.
+    #[inline(always)]
+    fn add<S: Simd, const N: usize, const E: usize>(
+        &self,
+        s: S,
+        shares: &[f32],
+        keep: [f32; N],
+        element: usize,
+        sums: &mut [f32],
+    ) {
+        let mut acc = [[s.splat(0.0); E]; N];
+        for n in 0..N {
+            for e in 0..E {
+                let old = &sums[n * self.width..(n + 1) * self.width][element + e * LANES..];
+                acc[n][e] = s.mul(load_some(s, old), s.splat(keep[n]));
+            }
+        }
+        for position in self.seen.clone() {
+            let row = &self.values[position * self.width..(position + 1) * self.width][element..];
+            for e in 0..E {
+                let value = stored_some(s, &row[e * LANES..]);
+                for n in 0..N {
+                    acc[n][e] = s.fma(s.splat(shares[n * PAGE + position]), value, acc[n][e]);
+                }
+            }
+        }
+        for n in 0..N {
+            for e in 0..E {
+                let out = &mut sums[n * self.width..(n + 1) * self.width][element + e * LANES..];
+                if let Some(out) = out.first_chunk_mut() {
+                    s.store(acc[n][e], out);
+                } else {
+                    let mut last = [0.0; LANES];
+                    s.store(acc[n][e], &mut last);
+                    out.copy_from_slice(&last[..out.len()]);
+                }
+            }
+        }
     }
-    max
+}
+
+/// The first sixteen numbers, or fewer with zeros behind them.
+#[inline(always)]
+fn load_some<S: Simd>(s: S, from: &[f32]) -> S::F {
+    if let Some(whole) = from.first_chunk() {
+        return s.load(whole);
+    }
+    let mut last = [0.0; LANES];
+    last[..from.len()].copy_from_slice(from);
+    s.load(&last)
+}
+
+/// The first sixteen stored numbers, or fewer with zeros behind them.
+#[inline(always)]
+fn stored_some<S: Simd, T: Stored>(s: S, from: &[T]) -> S::F {
+    if let Some(whole) = from.first_chunk() {
+        return T::load16(s, whole);
+    }
+    let mut last = [T::ZERO; LANES];
+    last[..from.len()].copy_from_slice(from);
+    T::load16(s, &last)
 }
 
 #[cfg(test)]

@@ -4,55 +4,7 @@
 //! the same bits for every instruction set with fused multiply-adds. Rms: Zhang and Sennrich 2019;
 //! layer: Ba et al. 2016, with the variance from a second pass.
 
-/// Lanes of a sum.
-const LANES: usize = 16;
-
-/// `Σ f(x[i])` in the order that this module promises.
-#[inline(always)]
-pub(crate) fn sum(x: &[f32], f: impl Fn(f32) -> f32) -> f32 {
-    let mut lanes = [0.0; LANES];
-    let (whole, rest) = x.as_chunks::<LANES>();
-    for chunk in whole {
-        for (lane, x) in lanes.iter_mut().zip(chunk) {
-            *lane += f(*x);
-        }
-    }
-    for (lane, x) in lanes.iter_mut().zip(rest) {
-        *lane += f(*x);
-    }
-    tree(lanes)
-}
-
-/// `Σ x[i]²` in the same order, each step fused.
-#[inline(always)]
-fn sum_of_squares(x: &[f32], less: f32) -> f32 {
-    let mut lanes = [0.0f32; LANES];
-    let (whole, rest) = x.as_chunks::<LANES>();
-    for chunk in whole {
-        for (lane, x) in lanes.iter_mut().zip(chunk) {
-            let x = x - less;
-            *lane = x.mul_add(x, *lane);
-        }
-    }
-    for (lane, x) in lanes.iter_mut().zip(rest) {
-        let x = x - less;
-        *lane = x.mul_add(x, *lane);
-    }
-    tree(lanes)
-}
-
-/// Adds lanes pairwise: i and i + 8, then i + 4, i + 2, i + 1.
-#[inline(always)]
-pub(crate) fn tree(mut lanes: [f32; LANES]) -> f32 {
-    let mut half = LANES / 2;
-    while half > 0 {
-        for i in 0..half {
-            lanes[i] += lanes[i + half];
-        }
-        half /= 2;
-    }
-    lanes[0]
-}
+use crate::isa::{Isa, Kernel, LANES, Simd};
 
 /// What is learnt: `out = normalised * (weight + offset) + bias`, each where present.
 #[derive(Clone, Copy, Debug)]
@@ -69,46 +21,100 @@ pub struct Affine<'a> {
 ///
 /// # Panics
 /// If weight or bias have another length than `x`.
-pub fn rms(x: &mut [f32], eps: f32, affine: Affine<'_>) {
-    let mean = sum_of_squares(x, 0.0) / x.len() as f32;
-    finish(x, 0.0, 1.0 / (mean + eps).sqrt(), affine);
+pub fn rms(isa: Isa, x: &mut [f32], eps: f32, affine: Affine<'_>) {
+    isa.run(Norm::<false> { x, eps, affine });
 }
 
 /// Brings `x` to mean 0 and variance 1: `(x - mean) / sqrt(variance + eps)`, then [`Affine`].
 ///
 /// # Panics
 /// If weight or bias have another length than `x`.
-pub fn layer(x: &mut [f32], eps: f32, affine: Affine<'_>) {
-    let len = x.len() as f32;
-    let mean = sum(x, |x| x) / len;
-    let variance = sum_of_squares(x, mean) / len;
-    finish(x, mean, 1.0 / (variance + eps).sqrt(), affine);
+pub fn layer(isa: Isa, x: &mut [f32], eps: f32, affine: Affine<'_>) {
+    isa.run(Norm::<true> { x, eps, affine });
 }
 
-/// `x = ((x - mean) * factor) * (weight + offset) + bias`.
+/// Both norms; `CENTRED` subtracts the mean.
+struct Norm<'a, const CENTRED: bool> {
+    x: &'a mut [f32],
+    eps: f32,
+    affine: Affine<'a>,
+}
+
+impl<const CENTRED: bool> Kernel for Norm<'_, CENTRED> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self { x, eps, affine } = self;
+        let len = x.len() as f32;
+        let mean = if CENTRED { sum(s, x) / len } else { 0.0 };
+        let variance = sum_of_squares(s, x, mean) / len;
+        let root = s.sqrt(s.splat(variance + eps));
+        let factor = s.div(s.splat(1.0), root);
+        for (i, chunk) in x.chunks_mut(LANES).enumerate() {
+            let from = i * LANES;
+            let mut y = s.mul(s.sub(lanes(s, chunk), s.splat(mean)), factor);
+            if let Some(weight) = affine.weight {
+                let weight = lanes(s, &weight[from..from + chunk.len()]);
+                y = s.mul(y, s.add(weight, s.splat(affine.offset)));
+            }
+            if let Some(bias) = affine.bias {
+                y = s.add(y, lanes(s, &bias[from..from + chunk.len()]));
+            }
+            if let Ok(chunk) = <&mut [f32; LANES]>::try_from(&mut *chunk) {
+                s.store(y, chunk);
+            } else {
+                let mut last = [0.0; LANES];
+                s.store(y, &mut last);
+                chunk.copy_from_slice(&last[..chunk.len()]);
+            }
+        }
+    }
+}
+
+/// Up to sixteen numbers, zeros behind them.
 #[inline(always)]
-fn finish(x: &mut [f32], mean: f32, factor: f32, affine: Affine<'_>) {
-    match affine.weight {
-        Some(weight) => {
-            assert_eq!(x.len(), weight.len(), "a weight for each element");
-            for (x, w) in x.iter_mut().zip(weight) {
-                *x = (*x - mean) * factor * (w + affine.offset);
-            }
-        }
-        None => {
-            for x in x.iter_mut() {
-                *x = (*x - mean) * factor;
-            }
-        }
+fn lanes<S: Simd>(s: S, x: &[f32]) -> S::F {
+    if let Ok(whole) = <&[f32; LANES]>::try_from(x) {
+        return s.load(whole);
     }
-    if let Some(bias) = affine.bias {
-        crate::elementwise::add(x, bias);
+    let mut last = [0.0; LANES];
+    last[..x.len()].copy_from_slice(x);
+    s.load(&last)
+}
+
+/// `Σ x[i]` in the order that this module promises.
+#[inline(always)]
+fn sum<S: Simd>(s: S, x: &[f32]) -> f32 {
+    let mut sum = s.splat(0.0);
+    for chunk in x.chunks(LANES) {
+        sum = s.add(sum, lanes(s, chunk));
     }
+    s.sum(sum)
+}
+
+/// `Σ (x[i] - mean)²` in the same order, each step fused.
+#[inline(always)]
+fn sum_of_squares<S: Simd>(s: S, x: &[f32], mean: f32) -> f32 {
+    let mut sum = s.splat(0.0);
+    for chunk in x.chunks(LANES) {
+        let mut less = s.sub(lanes(s, chunk), s.splat(mean));
+        if chunk.len() < LANES {
+            // What is behind the end counts as the mean itself.
+            let mut last = [0.0; LANES];
+            s.store(less, &mut last);
+            last[chunk.len()..].fill(0.0);
+            less = s.load(&last);
+        }
+        sum = s.fma(less, less, sum);
+    }
+    s.sum(sum)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::vec::Vec;
 
     /// Normalises in double precision.
     fn oracle(x: &[f32], eps: f64, centred: bool, affine: Affine<'_>) -> Vec<f64> {
@@ -136,13 +142,18 @@ mod tests {
                 (Some(&weight[..]), Some(&bias[..]), 0.0),
             ] {
                 let affine = Affine { weight, offset, bias };
-                for centred in [false, true] {
-                    let mut out = x.clone();
-                    if centred {
-                        layer(&mut out, 1e-5, affine);
-                    } else {
-                        rms(&mut out, 1e-5, affine);
-                    }
+                for (centred, isa) in Isa::available().flat_map(|isa| [(false, isa), (true, isa)]) {
+                    let normed = |isa| {
+                        let mut out = x.clone();
+                        if centred {
+                            layer(isa, &mut out, 1e-5, affine);
+                        } else {
+                            rms(isa, &mut out, 1e-5, affine);
+                        }
+                        out
+                    };
+                    let out = normed(isa);
+                    assert_eq!(out, normed(Isa::SCALAR), "{isa}");
                     let want = oracle(&x, 1e-5, centred, affine);
                     for (got, want) in out.iter().zip(want) {
                         assert!((f64::from(*got) - want).abs() < 1e-5 * want.abs().max(1.0));

@@ -1,112 +1,65 @@
 //! Rotary positions (Su et al. 2021): pairs of a head turn by an angle that grows with position.
 //!
-//! Angles are computed in double precision once for each position of a run and stored as cosines
-//! and sines in single precision, so that a position's rotation never depends on the chunk it came
-//! in. Frequencies may be divided by factors, interpolated linearly (Chen et al. 2023) or by YaRN
-//! (Peng et al. 2023).
+//! The angles come as a table of cosines and sines, one row a position, made by the caller; here
+//! heads are turned by a row of it.
 
-use core::f64::consts::PI;
+use crate::isa::{Isa, Kernel, Simd};
 
-/// How angles grow with position.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Angles {
-    /// Rotated elements of a head, even.
-    pub dims: u32,
-    /// Base of the geometric row of frequencies.
-    pub base: f32,
-    /// Factor on all frequencies, or the end of YaRN's blend.
-    pub scale: f32,
-    /// YaRN's blend, where used.
-    pub yarn: Option<Blend>,
-    /// Factor on cosine and sine.
-    pub magnitude: f32,
+/// Which elements form a pair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pairs {
+    /// `(x[2i], x[2i + 1])`.
+    Interleaved,
+    /// `(x[i], x[i + dims / 2])`.
+    Half,
 }
 
-/// YaRN's blend between original and interpolated frequencies.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Blend {
-    /// Weight of the original frequencies inside the ramp.
-    pub mix: f32,
-    /// Rotations above which a frequency is kept.
-    pub beta_fast: f32,
-    /// Rotations below which it is interpolated.
-    pub beta_slow: f32,
-    /// Positions that the model was trained on.
-    pub original_positions: u32,
+/// Turns the pairs of every head of a row by a row of a table; what is beyond `dims` stays.
+///
+/// `row`: whole heads of `head_dim`; `turn`: `[dims]`, the cosines of all pairs, then their sines.
+///
+/// # Panics
+/// If a head is shorter than the table's row.
+pub fn turn(isa: Isa, pairs: Pairs, row: &mut [f32], head_dim: usize, turn: &[f32]) {
+    assert!(turn.len() <= head_dim, "{} of {head_dim} elements", turn.len());
+    isa.run(Turn { pairs, row, head_dim, angles: turn });
 }
 
-impl Angles {
-    /// Elements of one row of a table: a cosine and a sine for each pair.
-    pub fn width(&self) -> usize {
-        self.dims as usize
-    }
+/// Arguments of [`turn`].
+struct Turn<'a> {
+    pairs: Pairs,
+    row: &'a mut [f32],
+    head_dim: usize,
+    angles: &'a [f32],
+}
 
-    /// The angle of pair `pair` at position 1.
-    fn frequency(&self, pair: u32, factor: f32) -> f64 {
-        let dims = f64::from(self.dims);
-        let base = f64::from(self.base);
-        let kept = base.powf(-2.0 * f64::from(pair) / dims) / f64::from(factor);
-        let interpolated = kept * f64::from(self.scale);
-        let Some(yarn) = self.yarn else { return interpolated };
-        // The pair whose frequency makes `rotations` turns in the original positions.
-        let pair_of = |rotations: f32| {
-            let turns = f64::from(yarn.original_positions) / (f64::from(rotations) * 2.0 * PI);
-            dims * turns.ln() / (2.0 * base.ln())
-        };
-        let low = pair_of(yarn.beta_fast).floor().max(0.0);
-        let high = pair_of(yarn.beta_slow).ceil().min(dims - 1.0);
-        let ramp = (f64::from(pair) - low) / (high - low).max(0.001);
-        let share = (1.0 - ramp.clamp(0.0, 1.0)) * f64::from(yarn.mix);
-        interpolated * (1.0 - share) + kept * share
-    }
+impl Kernel for Turn<'_> {
+    type Output = ();
 
-    /// Fills `table`, `[rows, dims]`: row t has the cosines, then the sines of position
-    /// `first + t`.
-    ///
-    /// # Panics
-    /// If `table` is no whole number of rows, or there are factors but not one a pair.
-    #[expect(clippy::cast_possible_truncation, reason = "the table is in single precision")]
-    pub fn fill(&self, first: u64, factors: Option<&[f32]>, table: &mut [f32]) {
-        let pairs = self.dims / 2;
-        assert!(factors.is_none_or(|f| f.len() == pairs as usize), "a factor for each pair");
-        assert!(table.len().is_multiple_of(self.width()), "whole rows");
-        for pair in 0..pairs {
-            let at = pair as usize;
-            let frequency = self.frequency(pair, factors.map_or(1.0, |factors| factors[at]));
-            for (t, row) in table.chunks_exact_mut(self.width()).enumerate() {
-                let (sin, cos) = ((first + t as u64) as f64 * frequency).sin_cos();
-                let (cosines, sines) = row.split_at_mut(pairs as usize);
-                cosines[at] = cos as f32 * self.magnitude;
-                sines[at] = sin as f32 * self.magnitude;
+    /// Plain products and sums, never fused: every compiler's vectors give the same bits.
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        let (cosines, sines) = self.angles.split_at(self.angles.len() / 2);
+        for head in self.row.chunks_exact_mut(self.head_dim) {
+            let head = &mut head[..self.angles.len()];
+            match self.pairs {
+                Pairs::Interleaved => {
+                    for i in 0..cosines.len() {
+                        let (a, b) = (head[2 * i], head[2 * i + 1]);
+                        head[2 * i] = a * cosines[i] - b * sines[i];
+                        head[2 * i + 1] = a * sines[i] + b * cosines[i];
+                    }
+                }
+                Pairs::Half => {
+                    let (low, high) = head.split_at_mut(cosines.len());
+                    for i in 0..cosines.len() {
+                        let (a, b) = (low[i], high[i]);
+                        low[i] = a * cosines[i] - b * sines[i];
+                        high[i] = a * sines[i] + b * cosines[i];
+                    }
+                }
             }
         }
-    }
-}
-
-/// Turns pairs `(x[2i], x[2i + 1])` of a head by a row of a table; the rest passes through.
-///
-/// # Panics
-/// If the head is shorter than the table's row.
-pub fn turn_interleaved(head: &mut [f32], turn: &[f32]) {
-    let (cosines, sines) = turn.split_at(turn.len() / 2);
-    let (pairs, _) = head[..turn.len()].as_chunks_mut::<2>();
-    for ((pair, cos), sin) in pairs.iter_mut().zip(cosines).zip(sines) {
-        let [a, b] = *pair;
-        *pair = [a.mul_add(*cos, -(b * sin)), a.mul_add(*sin, b * cos)];
-    }
-}
-
-/// Turns pairs `(x[i], x[i + dims / 2])` of a head by a row of a table; the rest passes through.
-///
-/// # Panics
-/// If the head is shorter than the table's row.
-pub fn turn_half(head: &mut [f32], turn: &[f32]) {
-    let (cosines, sines) = turn.split_at(turn.len() / 2);
-    let (lows, highs) = head[..turn.len()].split_at_mut(cosines.len());
-    for (((a, b), cos), sin) in lows.iter_mut().zip(highs).zip(cosines).zip(sines) {
-        let (x, y) = (*a, *b);
-        *a = x.mul_add(*cos, -(y * sin));
-        *b = x.mul_add(*sin, y * cos);
     }
 }
 
@@ -114,55 +67,30 @@ pub fn turn_half(head: &mut [f32], turn: &[f32]) {
 mod tests {
     use super::*;
 
-    const PLAIN: Angles = Angles { dims: 8, base: 10000.0, scale: 1.0, yarn: None, magnitude: 1.0 };
-
-    fn table(angles: Angles, first: u64, rows: usize, factors: Option<&[f32]>) -> Vec<f32> {
-        let mut table = vec![0.0; rows * angles.width()];
-        angles.fill(first, factors, &mut table);
-        table
-    }
-
     #[test]
-    fn pairs_turn_by_position_times_frequency() {
-        let rows = table(PLAIN, 5, 3, None);
-        assert_eq!(rows[8..16], table(PLAIN, 6, 1, None), "a row depends on its position only");
-        for (pair, frequency) in [1.0f64, 0.1, 0.01, 0.001].into_iter().enumerate() {
-            assert!((f64::from(rows[pair]) - (5.0 * frequency).cos()).abs() < 1e-7);
-            assert!((f64::from(rows[4 + pair]) - (5.0 * frequency).sin()).abs() < 1e-7);
+    fn pairs_turn_by_their_angles_on_every_instruction_set() {
+        let angles = [0.5f32, 1.0, 2.0, -3.0];
+        let table: [f32; 8] =
+            core::array::from_fn(|i| if i < 4 { angles[i].cos() } else { angles[i - 4].sin() });
+        for isa in Isa::available() {
+            for (pairs, place) in [
+                (Pairs::Half, [[0, 4], [1, 5], [2, 6], [3, 7]]),
+                (Pairs::Interleaved, [[0, 1], [2, 3], [4, 5], [6, 7]]),
+            ] {
+                // Two heads of ten elements, of which eight turn.
+                let row: [f32; 20] = core::array::from_fn(|i| [0.3, -1.0, 2.0, 5.0, 0.1][i % 5]);
+                let mut turned = row;
+                turn(isa, pairs, &mut turned, 10, &table);
+                for head in [0, 10] {
+                    for ([i, j], angle) in place.iter().zip(angles) {
+                        let (a, b) = (row[head + i], row[head + j]);
+                        let (sin, cos) = angle.sin_cos();
+                        assert!((turned[head + i] - (a * cos - b * sin)).abs() < 1e-6);
+                        assert!((turned[head + j] - (a * sin + b * cos)).abs() < 1e-6);
+                    }
+                    assert_eq!(turned[head + 8..head + 10], row[head + 8..head + 10]);
+                }
+            }
         }
-        let mut head = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 99.0];
-        turn_half(&mut head, &rows[..8]);
-        let (sin, cos) = 5.0f32.sin_cos();
-        assert!(
-            (head[0] - (cos - 5.0 * sin)).abs() < 1e-6
-                && (head[4] - (sin + 5.0 * cos)).abs() < 1e-6
-        );
-        assert_eq!(head[8..], [99.0], "beyond the rotated part nothing changes");
-        let mut head = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0];
-        turn_interleaved(&mut head, &rows[..8]);
-        assert!(
-            (head[0] - (cos - 2.0 * sin)).abs() < 1e-6
-                && (head[1] - (sin + 2.0 * cos)).abs() < 1e-6
-        );
-    }
-
-    #[test]
-    fn factors_scale_and_magnitude_change_the_angles() {
-        let factors = [1.0, 2.0, 4.0, 8.0];
-        let angles = Angles { scale: 0.5, magnitude: 2.0, ..PLAIN };
-        let row = table(angles, 16, 1, Some(&factors));
-        assert!((row[1] - 2.0 * (16.0f32 * 0.1 / 2.0 * 0.5).cos()).abs() < 1e-6);
-        assert!((row[4 + 3] - 2.0 * (16.0f32 * 0.001 / 8.0 * 0.5).sin()).abs() < 1e-6);
-    }
-
-    #[test]
-    fn yarn_keeps_fast_pairs_and_interpolates_slow_ones() {
-        let blend = Blend { mix: 1.0, beta_fast: 32.0, beta_slow: 1.0, original_positions: 4096 };
-        let angles = Angles { dims: 64, scale: 0.25, yarn: Some(blend), ..PLAIN };
-        let kept = |pair: u32| 10000f64.powf(-2.0 * f64::from(pair) / 64.0);
-        assert!((angles.frequency(0, 1.0) - kept(0)).abs() < 1e-12);
-        assert!((angles.frequency(31, 1.0) - 0.25 * kept(31)).abs() < 1e-12);
-        let between = angles.frequency(16, 1.0) / kept(16);
-        assert!((0.25..1.0).contains(&between), "{between}");
     }
 }

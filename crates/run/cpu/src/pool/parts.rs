@@ -16,6 +16,8 @@ const TAIL: usize = 16;
 pub enum Split {
     /// Each worker has a run of tiles of its own; the tail is shared, so many at a time.
     Runs(usize),
+    /// All tiles to the caller: for work that is not worth dividing.
+    Caller,
     /// One tile at a time to whoever is free: for tiles of very different cost.
     Queue,
 }
@@ -170,7 +172,7 @@ impl Team<'_> {
     /// Hands out `units` as contiguous ranges, each exactly once.
     fn share(&mut self, units: usize, split: Split, job: &(dyn Fn(usize, Range<usize>) + Sync)) {
         let threads = self.threads();
-        if threads == 1 || units <= 1 {
+        if threads == 1 || units <= 1 || split == Split::Caller {
             if units > 0 {
                 job(0, 0..units);
             }
@@ -178,7 +180,7 @@ impl Team<'_> {
         }
         let (tail, grain) = match split {
             Split::Runs(grain) if units >= TAIL * threads => (units / TAIL, grain.max(1)),
-            Split::Runs(_) => (0, 1),
+            Split::Runs(_) | Split::Caller => (0, 1),
             Split::Queue => (units, 1),
         };
         let fixed = units - tail;

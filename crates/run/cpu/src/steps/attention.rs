@@ -7,6 +7,7 @@ use super::{Frame, Maker, float_bytes, floats};
 use crate::layout::{View, borrow, numbers_mut};
 use crate::pool::{Parts, Split, Team, Tiles};
 use core::ops::Range;
+use kernels::Isa;
 use kernels::attention::{
     Head, PAGE, Partial, Queries, SEGMENT, Scores, Sight, Stored, attend, scratch_len, store_key,
     store_value,
@@ -152,16 +153,16 @@ impl Attention {
             Place::Cache { start, ty: DType::F16 } => {
                 let cache = &mut frame.kv[start..][..2 * len];
                 let cache = numbers_mut::<F16>(cache);
-                self.over(frame.team, cache, operands, frame.position, scratch);
+                self.over(frame.team, cache, operands, frame.isa, frame.position, scratch);
             }
             Place::Cache { start, .. } => {
                 let cache = &mut frame.kv[start..][..4 * len];
                 let cache = numbers_mut::<f32>(cache);
-                self.over(frame.team, cache, operands, frame.position, scratch);
+                self.over(frame.team, cache, operands, frame.isa, frame.position, scratch);
             }
             Place::Scratch => {
                 let (own, scratch) = scratch.split_at_mut(float_bytes(len));
-                self.over(frame.team, &mut floats(own)[..len], operands, 0, scratch);
+                self.over(frame.team, &mut floats(own)[..len], operands, frame.isa, 0, scratch);
             }
         }
     }
@@ -172,6 +173,7 @@ impl Attention {
         team: &mut Team<'_>,
         cache: &mut [T],
         operands: Operands<'_>,
+        isa: Isa,
         first: usize,
         scratch: &mut [u8],
     ) {
@@ -210,6 +212,7 @@ impl Attention {
             task: self,
             cache: &*cache,
             q,
+            isa,
             first,
             sight,
             segments: seen.start / SEGMENT..seen.end.div_ceil(SEGMENT),
@@ -237,6 +240,7 @@ struct Run<'a, T> {
     task: &'a Attention,
     cache: &'a [T],
     q: &'a [f32],
+    isa: Isa,
     first: usize,
     sight: Sight,
     segments: Range<usize>,
@@ -264,7 +268,7 @@ impl<T: Stored> Run<'_, T> {
         let first = self.first + tokens.start;
         let queries = Queries { elements: queries, group: sizes.group, first, sight: self.sight };
         total.clear();
-        attend(self.task.scores, &head, &queries, segments, scratch, total);
+        attend(self.isa, self.task.scores, &head, &queries, segments, scratch, total);
     }
 
     /// A task is a tile of tokens and a head.
@@ -318,7 +322,7 @@ impl<T: Stored> Run<'_, T> {
             let (first, later) = sums.split_at_mut(len);
             let mut total = Partial::of(first, count, sizes.v_head_dim);
             for sums in later.chunks_exact_mut(len) {
-                total.merge(&Partial::of(sums, count, sizes.v_head_dim));
+                total.merge(self.isa, &Partial::of(sums, count, sizes.v_head_dim));
             }
             for query in 0..count {
                 let (token, g) = (query / sizes.group, query % sizes.group);

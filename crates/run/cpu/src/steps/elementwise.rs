@@ -73,25 +73,25 @@ impl Elementwise {
         };
         let ([out], [x, y]) = borrow(frame.values, &[write], &[x, y]);
         let y = if let Second::Row(vector) = self.y { vector.of(frame.weights) } else { y };
-        let width = self.out.width;
+        let (width, isa) = (self.out.width, frame.isa);
         // One row serves all where the second operand has no more.
         let broadcast = y.len() == width;
         by_rows(frame.team, out, width, |first, out| {
             out.copy_from_slice(&x[first * width..][..out.len()]);
             match self.function {
-                Function::Unary(op) => kernel::activate(op, out),
-                Function::Scale(factor) => kernel::scale(out, factor),
-                Function::SoftCap(cap) => kernel::soft_cap(out, cap),
+                Function::Unary(op) => kernel::activate(isa, op, out),
+                Function::Scale(factor) => kernel::scale(isa, out, factor),
+                Function::SoftCap(cap) => kernel::soft_cap(isa, out, cap),
                 Function::Binary(op) => {
                     for (row, out) in (first..).zip(out.chunks_exact_mut(width)) {
                         let y = &y[if broadcast { 0 } else { row * width }..][..width];
                         match op {
-                            Binary::Add => kernel::add(out, y),
-                            Binary::Mul => kernel::multiply(out, y),
+                            Binary::Add => kernel::add(isa, out, y),
+                            Binary::Mul => kernel::multiply(isa, out, y),
                         }
                     }
                 }
-                Function::Gated(op) => kernel::gate(op, out, &y[first * width..][..out.len()]),
+                Function::Gated(op) => kernel::gate(isa, op, out, &y[first * width..][..out.len()]),
             }
         });
     }

@@ -78,7 +78,7 @@ impl Embed {
             let id = u64::from(id.to_bits());
             let scratch = &mut *frame.scratch;
             self.table.row(frame.plan, frame.source, frame.weights, id, scratch, out)?;
-            kernels::elementwise::scale(out, self.scale);
+            kernels::elementwise::scale(frame.isa, out, self.scale);
         }
         Ok(())
     }

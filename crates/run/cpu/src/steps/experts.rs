@@ -8,6 +8,7 @@ use super::elementwise::activation;
 use super::{Frame, Maker, by_rows, float_bytes, floats};
 use crate::layout::{View, borrow};
 use crate::matrix::{Matrix, Product, multiply};
+use kernels::Isa;
 use kernels::elementwise::{Activation, add_scaled, gate, softmax};
 use plan::op::{self, Gating};
 use plan::{Plan, Step, WeightId};
@@ -102,6 +103,7 @@ impl Experts {
             [&self.out, &self.x, &self.router].map(|view| view.range(frame.extents));
         let ([out], [x, router]) = borrow(frame.values, &[write], &[x, router]);
         let Sizes { count, used, width, .. } = self.sizes;
+        let isa = frame.isa;
         let own: usize = self.sizes.parts().iter().sum();
         let (own, products) = frame.scratch.split_at_mut(own * 4);
         let mut rest = floats(own);
@@ -117,7 +119,7 @@ impl Experts {
             for (row, scores) in router.chunks_exact(count).enumerate() {
                 let shares = &mut shares[row * used..][..used];
                 let choices = &mut choices[row * used..][..used];
-                self.choose(scores, shares, choices, &mut all[..count]);
+                self.choose(isa, scores, shares, choices, &mut all[..count]);
             }
             for expert in 0..count {
                 // `members`: the visits to this expert, as numbers of (row, rank).
@@ -139,13 +141,13 @@ impl Experts {
                 let (gates, ups) = (&mut gates[..hidden], &mut ups[..hidden]);
                 let results = &mut results[..visits * width];
                 let pair = [product(self.gate, expert, gates), product(self.up, expert, ups)];
-                multiply(frame.team, frame.isa, frame.weights, x, pair, products);
+                multiply(frame.team, isa, frame.weights, x, pair, products);
                 by_rows(frame.team, gates, self.sizes.hidden, |first, gates| {
                     let ups = &ups[first * self.sizes.hidden..][..gates.len()];
-                    gate(self.activation, gates, ups);
+                    gate(isa, self.activation, gates, ups);
                 });
                 let last = [product(self.down, expert, results)];
-                multiply(frame.team, frame.isa, frame.weights, gates, last, products);
+                multiply(frame.team, isa, frame.weights, gates, last, products);
                 for (member, result) in members.iter().zip(results.chunks_exact(width)) {
                     let visit = member.to_bits() as usize;
                     all[visit * width..][..width].copy_from_slice(result);
@@ -154,16 +156,23 @@ impl Experts {
             out.fill(0.0);
             for (row, out) in out.chunks_exact_mut(width).enumerate() {
                 for visit in row * used..(row + 1) * used {
-                    add_scaled(out, shares[visit], &all[visit * width..][..width]);
+                    add_scaled(isa, out, shares[visit], &all[visit * width..][..width]);
                 }
             }
         }
     }
 
     /// The experts of highest score and their shares, best first, ties to the lower index.
-    fn choose(&self, scores: &[f32], shares: &mut [f32], choices: &mut [f32], all: &mut [f32]) {
+    fn choose(
+        &self,
+        isa: Isa,
+        scores: &[f32],
+        shares: &mut [f32],
+        choices: &mut [f32],
+        all: &mut [f32],
+    ) {
         all.copy_from_slice(scores);
-        softmax(all);
+        softmax(isa, all);
         for rank in 0..shares.len() {
             let mut best = None;
             for (expert, score) in scores.iter().enumerate() {

@@ -32,13 +32,13 @@ impl Norm {
             offset: self.op.offset,
             bias: self.bias.map(|vector| vector.of(frame.weights)),
         };
-        let width = self.out.width;
+        let (width, isa) = (self.out.width, frame.isa);
         by_rows(frame.team, out, width, |first, out| {
             out.copy_from_slice(&x[first * width..][..out.len()]);
             for group in out.chunks_exact_mut(self.op.group.get() as usize) {
                 match self.op.kind {
-                    NormKind::Rms => rms(group, self.op.eps, affine),
-                    NormKind::Layer => layer(group, self.op.eps, affine),
+                    NormKind::Rms => rms(isa, group, self.op.eps, affine),
+                    NormKind::Layer => layer(isa, group, self.op.eps, affine),
                 }
             }
         });

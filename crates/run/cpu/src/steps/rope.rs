@@ -2,9 +2,12 @@
 //!
 //! Layers that turn alike share a table; its rows are the positions of the run.
 
+mod angles;
+
 use super::{Frame, Maker, by_rows, float_bytes};
 use crate::layout::{View, borrow, index};
-use kernels::rope::{Angles, Blend, turn_half, turn_interleaved};
+use angles::{Angles, Blend};
+use kernels::rope::{Pairs, turn};
 use plan::op::{self, RopePairs};
 use plan::{Dim, Op, Plan, Step, WeightId};
 use tensor::Bytes;
@@ -110,7 +113,7 @@ pub(crate) struct Rope {
     table: usize,
     dims: usize,
     head_dim: usize,
-    pairs: RopePairs,
+    pairs: Pairs,
 }
 
 impl Rope {
@@ -123,25 +126,23 @@ impl Rope {
             table: table.start,
             dims: op.dims as usize,
             head_dim: op.head_dim as usize,
-            pairs: op.pairs,
+            pairs: match op.pairs {
+                RopePairs::Interleaved => Pairs::Interleaved,
+                RopePairs::Half => Pairs::Half,
+            },
         }
     }
 
     pub(super) fn run(&self, frame: &mut Frame<'_, '_>) {
         let (write, read) = (self.out.range(frame.extents), self.x.range(frame.extents));
         let ([out], [x]) = borrow(frame.values, &[write], &[read]);
-        let table = &frame.tables[self.table..];
+        let (table, isa) = (&frame.tables[self.table..], frame.isa);
         let width = self.out.width;
         by_rows(frame.team, out, width, |first, out| {
             out.copy_from_slice(&x[first * width..][..out.len()]);
             for (row, out) in (first..).zip(out.chunks_exact_mut(width)) {
-                let turn = &table[row * self.dims..][..self.dims];
-                for head in out.chunks_exact_mut(self.head_dim) {
-                    match self.pairs {
-                        RopePairs::Interleaved => turn_interleaved(head, turn),
-                        RopePairs::Half => turn_half(head, turn),
-                    }
-                }
+                let angles = &table[row * self.dims..][..self.dims];
+                turn(isa, self.pairs, out, self.head_dim, angles);
             }
         });
     }

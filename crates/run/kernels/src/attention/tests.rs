@@ -1,4 +1,5 @@
 use super::*;
+use std::{vec, vec::Vec};
 
 /// Numbers between -1 and 1 that look random.
 fn noise(seed: u32, len: usize) -> Vec<f32> {
@@ -65,7 +66,14 @@ fn oracle(case: &Case, q: &[f32], k: &[f32], v: &[f32]) -> Vec<f64> {
 }
 
 /// Runs all positions in chunks of `chunk` tokens.
-fn run<T: Stored>(case: &Case, chunk: usize, q: &[f32], k: &[f32], v: &[f32]) -> Vec<f32> {
+fn run<T: Stored>(
+    isa: Isa,
+    case: &Case,
+    chunk: usize,
+    q: &[f32],
+    k: &[f32],
+    v: &[f32],
+) -> Vec<f32> {
     let pages = case.positions.div_ceil(PAGE);
     // What was never stored must not matter.
     let mut keys = vec![T::store(f32::NAN); pages * PAGE * case.head_dim];
@@ -89,7 +97,7 @@ fn run<T: Stored>(case: &Case, chunk: usize, q: &[f32], k: &[f32], v: &[f32]) ->
         let mut total = Partial::of(&mut sums, count, case.v_head_dim);
         total.clear();
         let mut scratch = vec![0.0; scratch_len(count, case.v_head_dim)];
-        attend(scores, &head, &queries, 0..segments, &mut scratch, &mut total);
+        attend(isa, scores, &head, &queries, 0..segments, &mut scratch, &mut total);
         for query in 0..count {
             let mut one = vec![0.0; case.v_head_dim];
             total.finish(query, &mut one);
@@ -115,15 +123,19 @@ fn attention_agrees_with_double_precision_however_it_is_cut() {
         let q = noise(1, case.positions * case.group * case.head_dim);
         let k = noise(2, case.positions * case.head_dim);
         let v = noise(3, case.positions * case.v_head_dim);
-        let one = run::<f32>(&case, 1, &q, &k, &v);
+        let one = run::<f32>(Isa::SCALAR, &case, 1, &q, &k, &v);
         for (got, want) in one.iter().zip(oracle(&case, &q, &k, &v)) {
             assert!((f64::from(*got) - want).abs() < 2e-6, "{got} {want}");
         }
         for chunk in [7, 64, 512] {
-            assert_eq!(one, run::<f32>(&case, chunk, &q, &k, &v), "chunks of {chunk}");
+            assert_eq!(one, run::<f32>(Isa::SCALAR, &case, chunk, &q, &k, &v), "chunks of {chunk}");
         }
-        let half = run::<F16>(&case, 64, &q, &k, &v);
-        assert_eq!(half, run::<F16>(&case, 1, &q, &k, &v));
+        let half = run::<F16>(Isa::SCALAR, &case, 64, &q, &k, &v);
+        assert_eq!(half, run::<F16>(Isa::SCALAR, &case, 1, &q, &k, &v));
+        for isa in Isa::available() {
+            assert_eq!(one, run::<f32>(isa, &case, 7, &q, &k, &v), "{isa}");
+            assert_eq!(half, run::<F16>(isa, &case, 7, &q, &k, &v), "{isa}");
+        }
         for (got, want) in half.iter().zip(one) {
             assert!((got - want).abs() < 2e-3, "{got} {want}");
         }
@@ -136,7 +148,7 @@ fn bad_keys_give_numbers_or_nan_and_no_fault() {
         let q = noise(1, 90 * 8);
         let mut k = noise(2, 90 * 8);
         k[8 * 8..10 * 8].fill(bad);
-        let out = run::<f32>(&CASE, 7, &q, &k, &noise(3, 90 * 8));
+        let out = run::<f32>(Isa::detect(), &CASE, 7, &q, &k, &noise(3, 90 * 8));
         assert!(out[..8 * 8].iter().all(|x| x.is_finite()), "earlier positions do not see it");
     }
 }
