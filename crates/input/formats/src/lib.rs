@@ -34,6 +34,4 @@ mod memory;
 pub use error::{FormatError, Label, Place};
 pub use layout::{Layout, TensorSink};
 pub use sniff::{Kind, sniff};
-/// The former name of [`StoredTensor`].
-pub use table::StoredTensor as TensorInfo;
 pub use table::{StoredTensor, StoredType, TensorTable};

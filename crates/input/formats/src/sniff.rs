@@ -97,6 +97,10 @@ pub fn sniff(prefix: &[u8]) -> Kind {
             _ => Kind::Gguf,
         };
     }
+    // Before the magic numbers: a header of 640 bytes begins like a pickle, of 35615 like gzip.
+    if looks_like_safetensors(prefix) {
+        return Kind::Safetensors;
+    }
     if prefix.get(4..8) == Some(b"TFL3") {
         return Kind::TfliteLike;
     }
@@ -124,9 +128,6 @@ pub fn sniff(prefix: &[u8]) -> Kind {
     ];
     if let Some(&(_, kind)) = magics.iter().find(|(magic, _)| starts(magic)) {
         return kind;
-    }
-    if looks_like_safetensors(prefix) {
-        return Kind::Safetensors;
     }
     if prefix.iter().all(|&byte| byte == 0) {
         return Kind::Zeros;

@@ -173,7 +173,7 @@ impl ModelFile {
 }
 
 fn places(table: &TensorTable) -> HashMap<String, Place> {
-    let place = |info: &formats::TensorInfo| Place {
+    let place = |info: &formats::StoredTensor| Place {
         file: info.file as usize,
         offset: info.offset,
         bytes: info.bytes.0,

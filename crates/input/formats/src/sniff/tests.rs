@@ -9,6 +9,8 @@ fn kinds_are_told_by_content() {
         (b"GGUF\0\0\0\0", Kind::Gguf),
         (b"\x40\0\0\0\0\0\0\0{\"__metadata__\":", Kind::Safetensors),
         (b"\x02\0\0\0\0\0\0\0{}", Kind::Safetensors),
+        (b"\x80\x02\0\0\0\0\0\0{\"a\":", Kind::Safetensors),
+        (b"\x1f\x8b\0\0\0\0\0\0{ \"a\":", Kind::Safetensors),
         (b"\x93NUMPY\x01\0", Kind::Npy),
         (b"\x08\x07\x12\x07pytorch", Kind::OnnxLike),
         (b"\x1c\0\0\0TFL3", Kind::TfliteLike),
