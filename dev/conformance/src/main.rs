@@ -9,6 +9,7 @@ use std::{env, path::PathBuf, process::ExitCode, time::Instant};
 
 mod families;
 mod fixtures;
+mod lm;
 mod templates;
 mod tokenizers;
 
@@ -23,6 +24,8 @@ const CHECKS: &[(&str, &str, Check)] = &[
         families::check_imported,
     ),
     ("templates", "chat templates with jinja2 in Hugging Face's settings", templates::check),
+    ("lm", "greedy text and log-likelihoods against a float32 reference", lm::check),
+    ("embed", "MiniLM's vectors against sentence-transformers", lm::check_embeddings),
 ];
 
 fn main() -> ExitCode {

@@ -1,4 +1,5 @@
-//! From a text to one vector: an encoder's rows, pooled.
+//! From a text to one vector: an encoder's rows, pooled. A text is one run,
+//! so that every position of an encoder sees every other.
 
 use crate::{error::EngineError, llm::session::Session};
 use import::settings::Pooling;

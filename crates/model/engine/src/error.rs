@@ -1,4 +1,5 @@
-//! What can go wrong between a file and its answer, by what the caller can do about it.
+//! What can go wrong between a file and its answer, by what the caller can do about it. Each
+//! names the file it speaks of.
 
 use crate::{
     fit::DoesNotFit,

@@ -1,4 +1,5 @@
-//! Whether a model fits: every need named and summed before a weight is read.
+//! Whether a model fits: every need named and summed before a weight is read. What does
+//! not fit comes back with the nearest settings that do.
 
 use crate::{device, error::EngineError, lm::LanguageModel, model::ModelFile};
 use cpu::CpuBackend;

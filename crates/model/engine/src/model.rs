@@ -1,4 +1,5 @@
-//! A model that was opened: headers, settings and vocabulary read, no weight touched.
+//! A model that was opened: headers, settings and vocabulary read, no weight touched. Weights
+//! are read at their positions when a plan is loaded.
 
 mod folder;
 

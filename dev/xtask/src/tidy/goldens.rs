@@ -1,6 +1,6 @@
 //! Goldens and blobs: every stored expectation says how it was made, and nothing large slips in.
 //!
-//! A golden is any file in a folder `goldens`, or an asset. Its note is a `.toml` beside it: one
+//! A golden is any file in a folder `goldens` or `testdata`, or an asset. Its note is a `.toml` beside it: one
 //! with its own name, or one that stands for the whole folder; it has a line `command = …`.
 
 use super::Finding;
@@ -22,7 +22,7 @@ pub(super) fn notes(files: &[SourceFile]) -> Vec<Finding> {
             && f.name() != "README.md"
             && !f.path.starts_with("tools/")
             && (f.path.starts_with("assets/")
-                || f.folder().split('/').any(|part| part == "goldens" || part == "golden"))
+                || f.folder().split('/').any(|part| part == "goldens" || part == "testdata"))
     };
     let (notes, goldens): (Vec<&SourceFile>, Vec<&SourceFile>) =
         files.iter().filter(is_golden).partition(|f| f.extension() == "toml");
