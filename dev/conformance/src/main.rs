@@ -19,6 +19,11 @@ use fixtures::{Check, Fixtures, Report};
 const CHECKS: &[(&str, &str, Check)] = &[
     ("tokenizers", "ids of 26 vocabularies against their references", tokenizers::check),
     (
+        "tokenizer-speed",
+        "time to load, to encode English and hostile text",
+        tokenizers::speed::check,
+    ),
+    (
         "import",
         "imported graphs of all families, interpreted, with llama.cpp's logits",
         families::check_imported,

@@ -6,6 +6,7 @@
 
 mod ranks;
 mod source;
+pub(crate) mod speed;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,7 +16,7 @@ use serde_json::Value;
 use text::{Special, TokenId, Tokenizer};
 
 use crate::fixtures::{Fixtures, Report};
-use source::{json_lines, read};
+use source::{Vocabulary, json_lines, read};
 
 /// Where a vocabulary is.
 enum Place {
@@ -127,7 +128,7 @@ fn vocabulary(
     let head = vectors.remove(0);
     let bytes = read(path)?;
     let tokenizer = match form {
-        Form::Gguf => source::from_gguf(&bytes)?,
+        Form::Gguf => Vocabulary::parse(&bytes)?.tokenizer()?,
         Form::Json => Tokenizer::from_tokenizer_json(&bytes)?,
         Form::SentencePiece => Tokenizer::from_sentencepiece(&bytes)?,
         Form::Ranks => ranks::tokenizer(&bytes, &head)?,

@@ -32,46 +32,56 @@ pub(super) fn json_lines(path: &Path) -> Result<Vec<Value>> {
     text.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
 }
 
-/// The tokenizer of a GGUF file.
-pub(super) fn from_gguf(bytes: &[u8]) -> Result<Tokenizer> {
-    // The tensors need not be there: a length that holds any of them.
-    let gguf = Gguf::parse(bytes, tensor::Bytes(u64::MAX >> 1))?;
-    let metadata = gguf.metadata();
-    let types = optional(metadata, "token_type", Metadata::get_i32_array)?;
-    let scores = optional(metadata, "scores", Metadata::get_f32_array)?;
-    let merges = optional(metadata, "merges", Metadata::get_str_array)?;
-    let charsmap = optional(metadata, "precompiled_charsmap", Metadata::get_u8_array)?;
-    let flag = |name| optional(metadata, name, Metadata::get_bool);
-    let id = |name| optional(metadata, name, Metadata::get_u32);
-    let source = VocabularySource {
-        model: metadata.get_str("tokenizer.ggml.model")?,
-        pre: optional(metadata, "pre", Metadata::get_str)?,
-        pattern: None,
-        name: metadata.get_str("general.name").ok(),
-        tokens: metadata.get_str_array("tokenizer.ggml.tokens")?.iter().collect(),
-        types: types.as_deref(),
-        scores: scores.as_deref(),
-        merges: merges.map(|merges| merges.iter().collect()),
-        charsmap: charsmap.as_deref(),
-        ids: SourceIds {
-            bos: id("bos_token_id")?,
-            eos: id("eos_token_id")?,
-            eot: id("eot_token_id")?,
-            eom: id("eom_token_id")?,
-            unknown: id("unknown_token_id")?,
-            separator: id("seperator_token_id")?,
-            padding: id("padding_token_id")?,
-            mask: id("mask_token_id")?,
-        },
-        add_bos: flag("add_bos_token")?,
-        add_eos: flag("add_eos_token")?,
-        add_sep: flag("add_sep_token")?,
-        add_space_prefix: flag("add_space_prefix")?,
-        remove_extra_whitespaces: flag("remove_extra_whitespaces")?,
-        lowercase: flag("normalizer.lowercase")?,
-        strip_accents: flag("normalizer.strip_accents")?,
-    };
-    Ok(Tokenizer::from_gguf(&source)?)
+/// A GGUF file's vocabulary: what the reader gives, from which tokenizers are made.
+#[derive(Debug)]
+pub(super) struct Vocabulary(Gguf);
+
+impl Vocabulary {
+    /// Reads the head of a GGUF file.
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self> {
+        // The tensors need not be there: a length that holds any of them.
+        Ok(Self(Gguf::parse(bytes, tensor::Bytes(u64::MAX >> 1))?))
+    }
+
+    /// Makes the tokenizer.
+    pub(super) fn tokenizer(&self) -> Result<Tokenizer> {
+        let metadata = self.0.metadata();
+        let types = optional(metadata, "token_type", Metadata::get_i32_array)?;
+        let scores = optional(metadata, "scores", Metadata::get_f32_array)?;
+        let merges = optional(metadata, "merges", Metadata::get_str_array)?;
+        let charsmap = optional(metadata, "precompiled_charsmap", Metadata::get_u8_array)?;
+        let flag = |name| optional(metadata, name, Metadata::get_bool);
+        let id = |name| optional(metadata, name, Metadata::get_u32);
+        let source = VocabularySource {
+            model: metadata.get_str("tokenizer.ggml.model")?,
+            pre: optional(metadata, "pre", Metadata::get_str)?,
+            pattern: None,
+            name: metadata.get_str("general.name").ok(),
+            tokens: metadata.get_str_array("tokenizer.ggml.tokens")?.iter().collect(),
+            types: types.as_deref(),
+            scores: scores.as_deref(),
+            merges: merges.map(|merges| merges.iter().collect()),
+            charsmap: charsmap.as_deref(),
+            ids: SourceIds {
+                bos: id("bos_token_id")?,
+                eos: id("eos_token_id")?,
+                eot: id("eot_token_id")?,
+                eom: id("eom_token_id")?,
+                unknown: id("unknown_token_id")?,
+                separator: id("seperator_token_id")?,
+                padding: id("padding_token_id")?,
+                mask: id("mask_token_id")?,
+            },
+            add_bos: flag("add_bos_token")?,
+            add_eos: flag("add_eos_token")?,
+            add_sep: flag("add_sep_token")?,
+            add_space_prefix: flag("add_space_prefix")?,
+            remove_extra_whitespaces: flag("remove_extra_whitespaces")?,
+            lowercase: flag("normalizer.lowercase")?,
+            strip_accents: flag("normalizer.strip_accents")?,
+        };
+        Ok(Tokenizer::from_gguf(&source)?)
+    }
 }
 
 /// A value under `tokenizer.ggml`, if there is one.
