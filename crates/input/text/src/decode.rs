@@ -25,6 +25,17 @@ pub(crate) enum Decoder {
     Plain,
 }
 
+/// Where in a text a token stands, as far as that changes what it writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Spot {
+    /// Nothing was written yet.
+    Start,
+    /// Behind something.
+    Inside,
+    /// Behind a word whose end is marked: a space is due if anything follows.
+    WordEnd,
+}
+
 /// Whether control tokens are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Controls {
@@ -46,10 +57,9 @@ impl Tokenizer {
     /// The bytes that ids stand for.
     pub fn decode_with(&self, ids: &[TokenId], controls: Controls) -> Vec<u8> {
         let mut out = Vec::with_capacity(ids.len() * 4);
-        let mut at_start = true;
+        let mut spot = Spot::Start;
         for &id in ids {
-            self.write_token(id, controls, at_start, &mut out);
-            at_start &= !self.ends_start(id);
+            spot = self.write_token(id, controls, spot, &mut out);
         }
         out
     }
@@ -57,7 +67,7 @@ impl Tokenizer {
     /// The bytes of one token inside a text: with its leading space, without `##`.
     pub fn token_bytes(&self, id: TokenId) -> Vec<u8> {
         let mut out = Vec::new();
-        self.write_token(id, Controls::Show, false, &mut out);
+        self.write_token(id, Controls::Show, Spot::Inside, &mut out);
         out
     }
 
@@ -70,82 +80,83 @@ impl Tokenizer {
         String::from_utf8_lossy(bytes).into_owned()
     }
 
-    /// Whether a token ends the place where a first space is dropped.
-    fn ends_start(&self, id: TokenId) -> bool {
-        !matches!(self.vocab.kind(id), TokenKind::Control)
-    }
-
-    /// Appends what a token writes.
+    /// Appends what a token writes and says where the next one stands.
     pub(crate) fn write_token(
         &self,
         id: TokenId,
         controls: Controls,
-        at_start: bool,
+        spot: Spot,
         out: &mut Vec<u8>,
-    ) {
+    ) -> Spot {
         let bytes = self.vocab.bytes(id);
-        match self.vocab.kind(id) {
-            TokenKind::Control => {
-                if controls == Controls::Show {
-                    out.extend_from_slice(bytes);
-                }
-                return;
-            }
-            TokenKind::UserDefined if !self.unescape_user_defined => {
-                out.extend_from_slice(bytes);
-                return;
-            }
-            TokenKind::Byte => {
-                if let Some(byte) = byte_of_piece(bytes) {
-                    out.push(byte);
-                    return;
-                }
-            }
-            TokenKind::Normal | TokenKind::Unknown | TokenKind::Unused | TokenKind::UserDefined => {
-            }
+        let kind = self.vocab.kind(id);
+        if id.index() >= self.vocab.len()
+            || (kind == TokenKind::Control && controls == Controls::Hide)
+        {
+            return spot;
         }
-        match &self.decoder {
-            Decoder::Bytes | Decoder::Plain => out.extend_from_slice(bytes),
-            Decoder::Spaces { strip_first, replacement } => {
-                let start = out.len();
-                let mut buffer = [0; 4];
-                let replacement = replacement.encode_utf8(&mut buffer).as_bytes();
-                let mut rest = bytes;
-                while let Some((first, tail)) = rest.split_first() {
-                    if let Some(tail) = rest.strip_prefix(replacement) {
-                        out.push(b' ');
-                        rest = tail;
-                    } else {
-                        out.push(*first);
-                        rest = tail;
-                    }
-                }
-                if at_start && *strip_first && out.get(start) == Some(&b' ') {
-                    out.remove(start);
-                }
+        let is_verbatim = match kind {
+            TokenKind::Control => !matches!(self.decoder, Decoder::WordPiece { .. }),
+            TokenKind::UserDefined => !self.unescape_user_defined,
+            TokenKind::Normal | TokenKind::Unknown | TokenKind::Unused | TokenKind::Byte => false,
+        };
+        if spot == Spot::WordEnd {
+            out.push(b' ');
+        }
+        let byte = (kind == TokenKind::Byte).then(|| byte_of_piece(bytes)).flatten();
+        match (&self.decoder, byte) {
+            (_, Some(byte)) => out.push(byte),
+            (Decoder::Spaces { strip_first, replacement }, None) if !is_verbatim => {
+                spaces(bytes, *replacement, *strip_first && spot == Spot::Start, out);
             }
-            Decoder::WordPiece { prefix, cleanup } => {
-                if let Some(rest) = bytes.strip_prefix(prefix.as_bytes())
-                    && !at_start
-                {
-                    out.extend_from_slice(rest);
-                    return;
-                }
-                let joins = *cleanup && matches!(bytes.first(), Some(b'.' | b'?' | b'!' | b','));
-                if !at_start && !joins {
-                    out.push(b' ');
+            (Decoder::WordPiece { prefix, cleanup }, None) if !is_verbatim => {
+                word_piece(bytes, prefix, *cleanup, spot, out);
+            }
+            (Decoder::Suffix { suffix }, None) => {
+                if let Some(word) = bytes.strip_suffix(suffix.as_bytes()) {
+                    out.extend_from_slice(word);
+                    return Spot::WordEnd;
                 }
                 out.extend_from_slice(bytes);
             }
-            Decoder::Suffix { suffix } => match bytes.strip_suffix(suffix.as_bytes()) {
-                Some(word) => {
-                    out.extend_from_slice(word);
-                    out.push(b' ');
-                }
-                None => out.extend_from_slice(bytes),
-            },
+            _ => out.extend_from_slice(bytes),
+        }
+        Spot::Inside
+    }
+}
+
+/// Writes a piece with spaces for their replacement, the first one dropped if `strip` says so.
+fn spaces(bytes: &[u8], replacement: char, strip: bool, out: &mut Vec<u8>) {
+    let mut buffer = [0; 4];
+    let replacement = replacement.encode_utf8(&mut buffer).as_bytes();
+    let mut rest = bytes;
+    if strip {
+        rest = rest.strip_prefix(replacement).unwrap_or(rest);
+    }
+    while let Some((first, behind)) = rest.split_first() {
+        if let Some(behind) = rest.strip_prefix(replacement) {
+            out.push(b' ');
+            rest = behind;
+        } else {
+            out.push(*first);
+            rest = behind;
         }
     }
+}
+
+/// Writes a piece of a word, or a word with a space before it.
+fn word_piece(bytes: &[u8], prefix: &str, cleanup: bool, spot: Spot, out: &mut Vec<u8>) {
+    if spot != Spot::Start {
+        if let Some(rest) = bytes.strip_prefix(prefix.as_bytes()) {
+            out.extend_from_slice(rest);
+            return;
+        }
+        let joins = cleanup && matches!(bytes.first(), Some(b'.' | b'?' | b'!' | b','));
+        if !joins {
+            out.push(b' ');
+        }
+    }
+    out.extend_from_slice(bytes);
 }
 
 /// Turns ids into text one at a time.
@@ -155,7 +166,7 @@ impl Tokenizer {
 #[derive(Clone, Debug)]
 pub struct StreamDecoder {
     controls: Controls,
-    at_start: bool,
+    spot: Spot,
     /// Bytes not yet shown: at most three that begin a character, but while `push` runs.
     pending: Vec<u8>,
     shown: String,
@@ -164,18 +175,17 @@ pub struct StreamDecoder {
 impl StreamDecoder {
     /// A stream that begins where a text begins: SentencePiece's first space is dropped.
     pub fn new(controls: Controls) -> Self {
-        Self { controls, at_start: true, pending: Vec::new(), shown: String::new() }
+        Self { controls, spot: Spot::Start, pending: Vec::new(), shown: String::new() }
     }
 
     /// A stream that goes on where another text ended: the first space is kept.
     pub fn continuing(controls: Controls) -> Self {
-        Self { at_start: false, ..Self::new(controls) }
+        Self { spot: Spot::Inside, ..Self::new(controls) }
     }
 
     /// Takes the next id and gives the text that is whole now; often empty.
     pub fn push(&mut self, tokenizer: &Tokenizer, id: TokenId) -> &str {
-        tokenizer.write_token(id, self.controls, self.at_start, &mut self.pending);
-        self.at_start &= !tokenizer.ends_start(id);
+        self.spot = tokenizer.write_token(id, self.controls, self.spot, &mut self.pending);
         self.shown.clear();
         let mut done = 0;
         for chunk in self.pending.utf8_chunks() {

@@ -1,7 +1,7 @@
 //! What is done to a text before it is cut: spaces made visible, characters made alike.
 //!
-//! Every step is a function of the text alone. No step makes more than [`limit`] of a text: what
-//! is left then stays as it is, so that no chain of replacements is a bomb.
+//! Every step is a function of the text alone. Replacing stops at [`limit`] and no step follows
+//! beyond it: what is left stays as it is, so that no chain of replacements is a bomb.
 
 use std::borrow::Cow;
 
@@ -9,7 +9,7 @@ use unicode_normalization::UnicodeNormalization;
 
 use crate::charsmap::{Charsmap, Prefixes};
 use crate::pattern::{Pattern, Piece};
-use crate::unicode::{is_control, is_mark, is_nonspacing_mark, is_private};
+use crate::unicode::{is_control, is_mark, is_nonspacing_mark};
 
 /// Unicode's normal forms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +91,9 @@ pub(crate) fn normalize<'t>(steps: &[Normalize], text: &'t str) -> Cow<'t, str> 
     let limit = limit(text.len());
     let mut current = Cow::Borrowed(text);
     for step in steps {
+        if current.len() >= limit {
+            break;
+        }
         current = apply(step, current, limit);
     }
     current
@@ -101,9 +104,8 @@ fn apply<'t>(step: &Normalize, text: Cow<'t, str>, limit: usize) -> Cow<'t, str>
         return text;
     }
     match step {
-        Normalize::Prepend(prefix) if text.len() < limit => Cow::Owned(format!("{prefix}{text}")),
-        Normalize::Append(suffix) if text.len() < limit => Cow::Owned(format!("{text}{suffix}")),
-        Normalize::Prepend(_) | Normalize::Append(_) => text,
+        Normalize::Prepend(prefix) => Cow::Owned(format!("{prefix}{text}")),
+        Normalize::Append(suffix) => Cow::Owned(format!("{text}{suffix}")),
         Normalize::Replace { from, to } => replace(&text, from, to, limit).map_or(text, Cow::Owned),
         Normalize::ReplacePattern { pattern, to } => {
             let mut out = String::with_capacity(text.len());
@@ -208,20 +210,12 @@ fn bert(rules: Bert, text: &str) -> String {
     }
 }
 
-/// Control characters in the tables of the `tokenizers` library, which have only the first and
-/// last character of each range of private use.
-fn is_huggingface_control(c: char) -> bool {
-    const BOUNDS: &[char] =
-        &['\u{E000}', '\u{F8FF}', '\u{F0000}', '\u{FFFFD}', '\u{100000}', '\u{10FFFD}'];
-    is_control(c) && (!is_private(c) || BOUNDS.contains(&c))
-}
-
 fn bert_huggingface(rules: Bert, text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         if rules.clean == Toggle::On {
             let is_space = matches!(c, '\t' | '\n' | '\r');
-            if c == '\0' || c == '\u{FFFD}' || (!is_space && is_huggingface_control(c)) {
+            if c == '\0' || c == '\u{FFFD}' || (!is_space && is_control(c)) {
                 continue;
             }
             if c.is_whitespace() {

@@ -109,11 +109,6 @@ pub(crate) fn is_control(c: char) -> bool {
     matches!(get_general_category(c), G::Control | G::Format | G::PrivateUse)
 }
 
-/// Characters of private use.
-pub(crate) fn is_private(c: char) -> bool {
-    get_general_category(c) == G::PrivateUse
-}
-
 /// Regular expressions' `\w`: letters, marks, decimal digits, connectors and joiners.
 pub(crate) fn is_word(c: char) -> bool {
     c.is_alphabetic()

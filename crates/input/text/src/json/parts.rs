@@ -17,6 +17,9 @@ use crate::token::TokenId;
 const DEPTH_MAX: usize = 8;
 /// Most steps of normaliser and pre-tokenizer together.
 const STEPS_MAX: usize = 64;
+/// Longest text that a step puts in front, and in place of another.
+const PREPENDED_BYTES_MAX: usize = 64;
+const REPLACEMENT_BYTES_MAX: usize = 1024;
 
 /// GPT-2's own pattern, which `ByteLevel` uses unless told otherwise.
 const GPT2: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
@@ -84,6 +87,18 @@ fn text<'v>(value: &'v Value, key: &'static str) -> Result<&'v str, VocabularyEr
     value[key].as_str().ok_or(VocabularyError::Missing { key })
 }
 
+/// A text that every piece of a prompt may bring along.
+fn short(text: &str, limit: usize) -> Result<Box<str>, VocabularyError> {
+    if text.len() > limit {
+        return Err(VocabularyError::Limit {
+            what: "bytes that a normalizer puts in",
+            got: text.len(),
+            limit,
+        });
+    }
+    Ok(text.into())
+}
+
 fn list<'v>(value: &'v Value, key: &'static str) -> Result<&'v [Value], VocabularyError> {
     match value[key].as_array() {
         Some(list) => Ok(list),
@@ -134,9 +149,9 @@ impl Before {
             },
             "StripAccents" => Normalize::StripMarks,
             "Nmt" => Normalize::Nmt,
-            "Prepend" => Normalize::Prepend(text(value, "prepend")?.into()),
+            "Prepend" => Normalize::Prepend(short(text(value, "prepend")?, PREPENDED_BYTES_MAX)?),
             "Replace" => {
-                let to = text(value, "content")?.into();
+                let to = short(text(value, "content")?, REPLACEMENT_BYTES_MAX)?;
                 match value["pattern"]["String"].as_str() {
                     Some(from) => Normalize::Replace { from: from.into(), to },
                     None => Normalize::ReplacePattern {
