@@ -251,12 +251,7 @@ fn damaged_files_never_panic() {
     for name in ["bytes.json", "unigram.json", "sp-bpe.model", "sp-unigram.model"] {
         let whole = fs::read(golden(name)).unwrap();
         let read = |bytes: &[u8]| {
-            let made = if name.ends_with(".model") {
-                Tokenizer::from_sentencepiece(bytes)
-            } else {
-                Tokenizer::from_tokenizer_json(bytes)
-            };
-            if let Ok(tokenizer) = made {
+            if let Ok(tokenizer) = super::read(name, bytes) {
                 let ids = tokenizer.encode("The tide, light ﬁn é <|end|>\u{3000}x", Special::Parse);
                 assert!(ids.iter().all(|id| id.index() < tokenizer.n_tokens()), "{name}");
                 tokenizer.decode(&ids);
