@@ -4,7 +4,10 @@
 //! tensors need not be there.
 #![no_main]
 
-use formats::{FormatError, gguf::{Gguf, Writer}};
+use formats::{
+    FormatError,
+    gguf::{Gguf, Writer},
+};
 use ledge_fuzz::{bounded, printable, within};
 use libfuzzer_sys::fuzz_target;
 use tensor::Bytes;

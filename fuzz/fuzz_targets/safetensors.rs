@@ -3,7 +3,10 @@
 //! The last byte says how much longer the file is than the input.
 #![no_main]
 
-use formats::{FormatError, safetensors::{Safetensors, Writer}};
+use formats::{
+    FormatError,
+    safetensors::{Safetensors, Writer},
+};
 use ledge_fuzz::{bounded, printable, within};
 use libfuzzer_sys::fuzz_target;
 use tensor::Bytes;

@@ -3,47 +3,14 @@
 //! A target is a file in `fuzz_targets` with a `[[bin]]` in `Cargo.toml`; it reads the input
 //! inside [`bounded`] and checks what the reader promises about what it accepts.
 
-use std::{
-    alloc::{GlobalAlloc, Layout, System},
-    sync::atomic::{AtomicUsize, Ordering::Relaxed},
-};
+mod alloc;
 
 /// What a reader may take besides four times its input.
 const HEAP_BYTES: usize = 16 << 20;
 
-struct Counting;
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
-
-static LIVE: AtomicUsize = AtomicUsize::new(0);
-static PEAK: AtomicUsize = AtomicUsize::new(0);
-
-fn take(bytes: usize) {
-    PEAK.fetch_max(LIVE.fetch_add(bytes, Relaxed) + bytes, Relaxed);
-}
-
-// SAFETY: every call is passed on to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        take(layout.size());
-        // SAFETY: the caller's promise is the one that is asked for.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
-        LIVE.fetch_sub(layout.size(), Relaxed);
-        // SAFETY: the caller's promise is the one that is asked for.
-        unsafe { System.dealloc(place, layout) }
-    }
-}
-
 /// Runs `work` on an input and stops the process if it held more than 4 × the input + 16 MiB.
 pub fn bounded<T>(input: &[u8], work: impl FnOnce(&[u8]) -> T) -> T {
-    let before = LIVE.load(Relaxed);
-    PEAK.store(before, Relaxed);
-    let result = work(input);
-    let peak = PEAK.load(Relaxed) - before;
+    let (result, peak) = alloc::peak(|| work(input));
     assert!(peak <= 4 * input.len() + HEAP_BYTES, "{peak} bytes held for {}", input.len());
     result
 }
@@ -51,7 +18,7 @@ pub fn bounded<T>(input: &[u8], work: impl FnOnce(&[u8]) -> T) -> T {
 /// Checks that an error's text is short and safe to print.
 pub fn printable(error: &dyn std::error::Error) {
     let text = error.to_string();
-    assert!(text.len() <= 300 && !text.contains(char::is_control), "{text:?}");
+    assert!(text.chars().count() <= 300 && !text.contains(char::is_control), "{text:?}");
 }
 
 /// Checks that extents lie in a file and do not overlap.

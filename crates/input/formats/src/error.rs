@@ -10,20 +10,31 @@ use tensor::Bytes;
 
 use crate::sniff::Kind;
 
-/// Text out of a file, made fit to print: control characters escaped, cut to 80 characters.
+/// Text out of a file, made fit to print: control characters escaped, cut to a length.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Label(Box<str>);
 
-/// Characters that a label shows at most.
+/// Characters that a name or value shows at most.
 const LABEL_CHARS: usize = 80;
+/// Characters that a sentence of another parser shows at most.
+const SENTENCE_CHARS: usize = 180;
 
 impl Label {
-    /// A printable form of `text`.
+    /// A printable form of a name or value, 80 characters at most.
     pub fn new(text: &str) -> Self {
+        Self::cut(text, LABEL_CHARS)
+    }
+
+    /// A printable form of another parser's message, 180 characters at most.
+    pub(crate) fn sentence(text: &str) -> Self {
+        Self::cut(text, SENTENCE_CHARS)
+    }
+
+    fn cut(text: &str, chars_max: usize) -> Self {
         let mut shown = String::new();
         let mut count = 0usize;
         for c in text.chars() {
-            if count >= LABEL_CHARS {
+            if count >= chars_max {
                 shown.push('…');
                 break;
             }
@@ -254,5 +265,24 @@ impl FormatError {
     /// A table of `bytes` that the system refused.
     pub(crate) fn no_memory(bytes: usize) -> impl FnOnce(TryReserveError) -> Self {
         move |_| Self::OutOfMemory { need: Bytes(bytes as u64) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_are_short_and_show_what_hides() {
+        for (text, shown) in [
+            ("blk.0", "blk.0"),
+            ("a\x1b[31m\n", r"a\u{1b}[31m\n"),
+            ("a\u{202e}b\u{feff}", r"a\u{202e}b\u{feff}"),
+            ("日本", "日本"),
+        ] {
+            assert_eq!(Label::new(text).as_str(), shown);
+        }
+        assert_eq!(Label::new(&"x".repeat(1000)).as_str().chars().count(), LABEL_CHARS + 1);
+        assert_eq!(Label::from_bytes(b"a\xffb").as_str(), "a\u{fffd}b");
     }
 }

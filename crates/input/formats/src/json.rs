@@ -31,7 +31,7 @@ pub(crate) fn wrap(error: &serde_json::Error, what: &str) -> FormatError {
     let (line, column) = (error.line(), error.column());
     let text = error.to_string();
     let tail = format!(" at line {line} column {column}");
-    let why = Label::new(text.strip_suffix(&tail).unwrap_or(&text));
+    let why = Label::sentence(text.strip_suffix(&tail).unwrap_or(&text));
     FormatError::Json { place: Place::named(format_args!("{what}")), line, column, why }
 }
 

@@ -26,6 +26,7 @@ const UNSAFE: &[&str] = &[
     // Counting allocators of tests: `GlobalAlloc` is an unsafe trait.
     "crates/*/*/tests/it/alloc*.rs",
     "crates/*/*/tests/alloc*.rs",
+    "fuzz/src/alloc.rs",
 ];
 
 /// Files that may ask for the target's architecture or system.

@@ -108,7 +108,7 @@ fn check(case: &Case) -> Result<(), String> {
     let Err(error) = result else { return Err(format!("{reader:?} {name}: accepted")) };
     let text = error.to_string();
     let good = text.contains(want)
-        && text.len() <= 300
+        && text.chars().count() <= 300
         && !text.contains(char::is_control)
         && !matches!(error, FormatError::NeedMore { .. })
         && peak <= limits::MEMORY_FACTOR * length + limits::MEMORY_BYTES

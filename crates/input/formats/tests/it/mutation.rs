@@ -58,7 +58,10 @@ fn check(reader: usize, bytes: &[u8], file: u64) -> Result<u64, FormatError> {
     assert!(peak <= limit, "{name}: {peak} bytes for {}", bytes.len());
     let mut extents = result.inspect_err(|error| {
         let text = error.to_string();
-        assert!(text.len() <= 300 && !text.contains(char::is_control), "{name}: {text:?}");
+        assert!(
+            text.chars().count() <= 300 && !text.contains(char::is_control),
+            "{name}: {text:?}"
+        );
         if let FormatError::NeedMore { at_least } = error {
             assert!((bytes.len() as u64) < at_least.0 && at_least.0 <= file, "{name}: {at_least}");
         }

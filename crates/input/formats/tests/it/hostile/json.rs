@@ -13,7 +13,11 @@ pub(super) fn cases() -> Vec<Case> {
     };
     let long = "a".repeat(256) + ".safetensors";
     vec![
-        i("c14_parent_folder", "../a.safetensors", "plain file name"),
+        i(
+            "c14_parent_folder",
+            "../a.safetensors",
+            "plain file name that ends in .safetensors, is \"../a.safetensors\"",
+        ),
         i("c14_absolute", "/etc/a.safetensors", "plain file name"),
         i("c14_folder", "sub/a.safetensors", "plain file name"),
         i("c14_backslash", "..\\\\a.safetensors", "plain file name"),
