@@ -8,7 +8,7 @@ tokenizers 0.22.2, sentencepiece 0.2.3, gguf 0.19.0 and llama-cpp-python 0.3.36.
 NAME.json / NAME.model (vocabularies) and ids.json: for each vocabulary and reference the ids of
 every line in LINES, without begin and end tokens.
 """
-import io, json, os, sys, tempfile
+import io, json, os, struct, sys, tempfile
 
 import gguf
 import sentencepiece as spm
@@ -33,7 +33,7 @@ LINES = [
     "", " ", "The lighthouse keeper", " two  spaces and   three", "tabs\tand\nlines\r\n\r\nend  ", "\n\n\n  x",
     "It's I'LL we'Ve can't o'clock ’s", "4,380 hours in 1987 and 123456789", "x=4;y=y**2 # light(h)!?", "camelCase HTTPServer ÉCOLE",
     "Leuchtturm groß Möwe e\u0301 ﬁn ①", "Маяк и чайки", "灯台守は船を、数えた。", "등대지기 ㄱㅏ", "नाविक ने", "الليل طويل",
-    "👩‍🚀 🇫🇷 ok", "nul\x00 bell\x07 \u200bzero \ufeffbom \u3000wide \u00a0nbsp", "<s> </s> <unk> <|end|>x<pad> [MASK]", "a" * 40 + " " * 20 + "b",
+    "👩‍🚀 🇫🇷 ok", "nul\x00 bell\x07 \u200bzero \ufeffbom \u3000wide \u00a0nbsp", "<s> </s> <unk> <|end|>x<pad> [MASK] <|note|>y", "a" * 40 + " " * 20 + "b",
     "<0x41> ▁under Ġ ##ing", "\U0010fffd\ue000 \ud7ff",
 ]
 
@@ -107,7 +107,7 @@ def sentencepiece(folder, kind, **options):
         options["normalization_rule_tsv"] = f.name
     spm.SentencePieceTrainer.train(
         sentence_iterator=iter(TEXT), model_writer=out, model_type=kind, vocab_size=options.pop("size"), hard_vocab_limit=False,
-        user_defined_symbols=["<|end|>", "light"], minloglevel=2, num_threads=1, **options)
+        user_defined_symbols=["<|note|>", "light"], minloglevel=2, num_threads=1, **options)
     return out.getvalue()
 
 
@@ -151,6 +151,55 @@ def llamacpp(bpe, pre, folder):
     return [t.tokenize(line.encode(), add_bos=False, special=False) for line in LINES]
 
 
+def pieces_of(model):
+    """Texts, scores, types and the table of replacements of a SentencePiece model, from its protobuf."""
+    def fields(data):
+        at = 0
+        def varint():
+            nonlocal at
+            value = shift = 0
+            while True:
+                byte = data[at]; at += 1
+                value |= (byte & 127) << shift; shift += 7
+                if byte < 128:
+                    return value
+        while at < len(data):
+            tag = varint()
+            if tag & 7 == 0:
+                yield tag >> 3, varint()
+            else:
+                size = varint() if tag & 7 == 2 else {1: 8, 5: 4}[tag & 7]
+                yield tag >> 3, data[at:at + size]; at += size
+    pieces, charsmap = [], b""
+    for number, value in fields(model):
+        if number == 1:
+            piece = dict(fields(value))
+            pieces.append((piece[1].decode(), struct.unpack("<f", piece.get(2, bytes(4)))[0], piece.get(3, 1)))
+        elif number == 3:
+            charsmap = dict(fields(value)).get(2, b"")
+    return [list(column) for column in zip(*pieces)] + [charsmap]
+
+
+def gguf_model(model, folder, tokens, types, scores=None, charsmap=b"", **flags):
+    """A source as VocabularySource has it, and llama.cpp's ids with and without special tokens in the text."""
+    from llama_cpp import Llama
+    path = os.path.join(folder, model + ".gguf")
+    w = gguf.GGUFWriter(path, "llama")
+    w.add_tokenizer_model(model)
+    w.add_token_list(tokens); w.add_token_types(types)
+    if scores:
+        w.add_token_scores(scores)
+    if charsmap:
+        w.add_precompiled_charsmap(charsmap)
+    for flag, value in flags.items():
+        (w.add_uint32 if flag.endswith("_id") else w.add_bool)("tokenizer.ggml." + flag, value)
+    w.write_header_to_file(); w.write_kv_data_to_file(); w.close()
+    t = Llama(model_path=path, vocab_only=True, verbose=False)
+    ids = lambda special: [t.tokenize(line.encode(), add_bos=False, special=special) for line in LINES]
+    return {"source": {"model": model, "tokens": tokens, "types": types, "scores": scores, "charsmap": list(charsmap), **flags},
+            "text": ids(False), "parse": ids(True)}
+
+
 def patterned(bpe, patterns):
     file = json.loads(bpe.to_str())
     file["added_tokens"] = []
@@ -165,7 +214,7 @@ def main():
     os.makedirs(folder, exist_ok=True)
     lines = [line.encode("utf-8", "surrogatepass").decode("utf-8", "replace") for line in LINES]
     LINES[:] = lines
-    out = {"lines": lines, "json": {}, "model": {}, "pre": {}}
+    out = {"lines": lines, "json": {}, "model": {}, "pre": {}, "gguf": {}}
     bpe = byte_level()
     for name, t in {"bytes": bpe, "fallback": byte_fallback(), "unigram": unigram(), "wordpiece": wordpiece(), "pieces": pieces()}.items():
         open(os.path.join(folder, name + ".json"), "w", encoding="utf-8").write(t.to_str())
@@ -182,6 +231,17 @@ def main():
             t = spm.SentencePieceProcessor(model_proto=model)
             ids = [t.encode(line) for line in lines]
             out["model"][name] = {"ids": ids, "text": [t.decode(i) for i in ids]}
+        tokens, scores, types, _ = pieces_of(kinds["sp-bpe"])
+        out["gguf"]["llama"] = gguf_model("llama", temporary, tokens, types, scores, add_bos_token=False)
+        tokens, scores, types, charsmap = pieces_of(kinds["sp-unigram"])
+        out["gguf"]["t5"] = gguf_model("t5", temporary, tokens, types, scores, charsmap, unknown_token_id=0, eos_token_id=2,
+                                       add_eos_token=False, add_space_prefix=True, remove_extra_whitespaces=True)
+        vocab = json.loads(wordpiece().to_str())["model"]["vocab"]
+        words = sorted(vocab, key=vocab.get)
+        special = {"[PAD]": 3, "[UNK]": 3, "[CLS]": 3, "[SEP]": 3, "[MASK]": 3}
+        tokens = [w if w in special else w[2:] if w.startswith("##") else "▁" + w for w in words]
+        out["gguf"]["bert"] = gguf_model("bert", temporary, tokens, [special.get(w, 1) for w in words], bos_token_id=2, unknown_token_id=1,
+                                         seperator_token_id=3, padding_token_id=0, mask_token_id=4)
         for pre in PRE:
             out["pre"][pre] = llamacpp(bpe, pre, temporary)
     for pre, patterns in PATTERNS.items():

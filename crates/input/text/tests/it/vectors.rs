@@ -116,6 +116,55 @@ fn pre_tokenizers_of_gguf_agree_with_llama_cpp_and_the_models_own_patterns() {
 }
 
 #[test]
+fn other_models_of_gguf_agree_with_llama_cpp() {
+    let vectors = vectors();
+    for (name, case) in vectors["gguf"].as_object().unwrap() {
+        let source = &case["source"];
+        let list = |key: &str| source[key].as_array();
+        let numbers = |key: &str| -> Vec<i32> {
+            let list = list(key).into_iter().flatten();
+            list.map(|n| i32::try_from(n.as_i64().unwrap()).unwrap()).collect()
+        };
+        let id = |key: &str| source[key].as_u64().map(|id| u32::try_from(id).unwrap());
+        let flag = |key: &str| source[key].as_bool();
+        let types = numbers("types");
+        #[expect(clippy::cast_possible_truncation, reason = "they were f32 before they were JSON")]
+        let scores: Option<Vec<f32>> =
+            list("scores").map(|list| list.iter().map(|n| n.as_f64().unwrap() as f32).collect());
+        let charsmap: Vec<u8> =
+            numbers("charsmap").into_iter().map(|byte| u8::try_from(byte).unwrap()).collect();
+        let tokenizer = Tokenizer::from_gguf(&VocabularySource {
+            model: name,
+            tokens: list("tokens").unwrap().iter().map(|token| token.as_str().unwrap()).collect(),
+            types: Some(&types),
+            scores: scores.as_deref(),
+            charsmap: Some(&charsmap),
+            ids: ledge_text::SourceIds {
+                bos: id("bos_token_id"),
+                eos: id("eos_token_id"),
+                unknown: id("unknown_token_id"),
+                separator: id("seperator_token_id"),
+                padding: id("padding_token_id"),
+                mask: id("mask_token_id"),
+                ..ledge_text::SourceIds::default()
+            },
+            add_bos: flag("add_bos_token"),
+            add_eos: flag("add_eos_token"),
+            add_space_prefix: flag("add_space_prefix"),
+            remove_extra_whitespaces: flag("remove_extra_whitespaces"),
+            ..VocabularySource::default()
+        })
+        .unwrap();
+        for (at, line) in lines(&vectors).into_iter().enumerate() {
+            for (key, special) in [("text", Special::Text), ("parse", Special::Parse)] {
+                let want = ids(&case[key][at]);
+                assert_eq!(tokenizer.encode(line, special), want, "{name} {key}: {line:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn callers_text_never_becomes_a_control_token() {
     use ledge_text::Part;
     let parts = GgufParts::read();
