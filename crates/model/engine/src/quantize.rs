@@ -12,7 +12,7 @@ use std::{
 
 use cpu::pool::Pool;
 use formats::{
-    FormatError, Layout, StoredType, TensorInfo,
+    FormatError, Layout, StoredTensor, StoredType,
     gguf::{Gguf, Writer, split},
 };
 use plan::Control;
@@ -179,7 +179,7 @@ struct Buffers {
 /// pieces that it is cut into hold whole blocks of either type.
 #[derive(Debug)]
 struct Converter<'a> {
-    source: &'a TensorInfo,
+    source: &'a StoredTensor,
     /// Both types, if the bytes change.
     types: Option<(TensorType, TensorType)>,
     /// Elements; bytes where these are only copied.
@@ -187,7 +187,7 @@ struct Converter<'a> {
 }
 
 impl<'a> Converter<'a> {
-    fn new(source: &'a TensorInfo, target: &TensorInfo) -> Result<Self, QuantizeError> {
+    fn new(source: &'a StoredTensor, target: &StoredTensor) -> Result<Self, QuantizeError> {
         let types = if source.ty == target.ty {
             None
         } else {

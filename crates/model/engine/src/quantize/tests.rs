@@ -20,7 +20,7 @@ fn file(tensors: &[(&str, TensorType, &[u64])]) -> Vec<u8> {
         writer.tensor(name, ty, Shape::new(dims).unwrap()).unwrap();
     }
     let mut out = Vec::new();
-    let fill = |tensor: &TensorInfo, sink: &mut formats::layout::TensorSink<'_>| {
+    let fill = |tensor: &StoredTensor, sink: &mut formats::layout::TensorSink<'_>| {
         let elements = to_usize(tensor.shape.elements().unwrap());
         let values: Vec<f32> =
             (0..elements).map(|i| ((i * 37 % 101) as f32 - 50.0) / 64.0).collect();
