@@ -5,7 +5,7 @@ use std::time::Instant;
 use ledge_formats::{
     FormatError,
     gguf::{Gguf, Metadata, StrArray, Writer},
-    limits,
+    json, limits,
     safetensors::{Index, Safetensors},
 };
 use tensor::Bytes;
@@ -76,6 +76,14 @@ fn headers_at_the_limits_stay_within_their_memory() {
         Safetensors::parse(bytes, Bytes(length))
     });
     assert_eq!(read.tensors().len() as u64, count);
+
+    let text = format!("[\"{}\"]", "ab\\n".repeat(1 << 20));
+    measure("escaped text", text.as_bytes(), |text| json::parse(text, "config.json"));
+    let file = raw::safetensors(
+        &format!("{{\"__metadata__\":{{\"a\":{}}}}}", text.trim_matches(['[', ']'])),
+        0,
+    );
+    measure("escaped metadata", &file, |file| Safetensors::parse(file, Bytes(file.len() as u64)));
 
     let entry = |i: u32| format!("\"layers.{i}.weight\":\"m-{:05}-of-00099.safetensors\"", i % 99);
     let entries: Vec<_> = (0..100_000).map(entry).collect();
