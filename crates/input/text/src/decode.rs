@@ -175,7 +175,9 @@ pub struct StreamDecoder {
 impl StreamDecoder {
     /// A stream that begins where a text begins: SentencePiece's first space is dropped.
     pub fn new(controls: Controls) -> Self {
-        Self { controls, spot: Spot::Start, pending: Vec::new(), shown: String::new() }
+        // Room for any usual token, so that a stream allocates nothing.
+        let (pending, shown) = (Vec::with_capacity(1024), String::with_capacity(1024));
+        Self { controls, spot: Spot::Start, pending, shown }
     }
 
     /// A stream that goes on where another text ended: the first space is kept.

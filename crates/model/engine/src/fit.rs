@@ -33,6 +33,8 @@ pub struct Request {
     pub threads: Option<NonZeroUsize>,
     /// What is wanted of a run.
     pub output: Output,
+    /// What the program holds already; where absent, what this process holds now.
+    pub program: Option<Bytes>,
 }
 
 impl Default for Request {
@@ -45,6 +47,7 @@ impl Default for Request {
             rows: 1,
             threads: None,
             output: Output::Logits,
+            program: None,
         }
     }
 }
@@ -104,7 +107,8 @@ impl Fit {
         let processors = NonZeroUsize::new(limits.processors).unwrap_or(NonZeroUsize::MIN);
         let threads = request.threads.unwrap_or(processors);
         let backend = CpuBackend::new(threads).map_err(EngineError::Threads)?;
-        let program = device::resident().map_or(Bytes::mib(16), |resident| resident.now);
+        let resident = || device::resident().map_or(Bytes::mib(16), |resident| resident.now);
+        let program = request.program.unwrap_or_else(resident);
         let planner = Planner { model, backend: &backend, program };
         let budget = request.memory;
         let own = model.model().settings.context;

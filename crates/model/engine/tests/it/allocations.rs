@@ -1,0 +1,49 @@
+//! No allocation in the token loop: counted by an allocator, on the caller's thread, which does
+//! all the work when there is one thread.
+
+use crate::{generation, house, ids, load, request};
+use ledge_engine::llm::sampler::Sampling;
+use plan::Uncontrolled;
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    cell::Cell,
+};
+
+struct Counting;
+
+thread_local! {
+    static COUNT: Cell<u64> = const { Cell::new(0) };
+}
+
+#[expect(unsafe_code, reason = "an allocator is an unsafe trait; this one only counts")]
+// SAFETY: every call is handed to the system's allocator unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        COUNT.with(|count| count.set(count.get() + 1));
+        // SAFETY: the caller keeps the trait's contract.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        // SAFETY: the caller keeps the trait's contract.
+        unsafe { System.dealloc(ptr, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+#[test]
+fn the_token_loop_allocates_nothing() {
+    let lm = load(&house(), &request(1, 64));
+    let mut session = lm.session().unwrap();
+    session.append(&ids(&lm, "The old woman went"), &Uncontrolled).unwrap();
+    let sampling = Sampling { seed: 3, repetition_penalty: 1.1, top_k: 40, ..Sampling::default() };
+    let mut generation = generation(&lm, sampling, 60);
+    generation.next(&mut session, &Uncontrolled).unwrap();
+    let before = COUNT.with(Cell::get);
+    for _ in 0..50 {
+        assert!(generation.next(&mut session, &Uncontrolled).unwrap().is_some());
+    }
+    assert_eq!(COUNT.with(Cell::get) - before, 0);
+}
