@@ -5,7 +5,9 @@
 
 use std::borrow::Cow;
 
+use crate::normalize::BertFlavour;
 use crate::pattern::{Pattern, Piece};
+use crate::unicode::old::was_punctuation;
 use crate::unicode::{is_punctuation, is_word};
 
 /// What becomes of the matches of a pattern (`SplitDelimiterBehavior` of `tokenizer.json`).
@@ -38,7 +40,7 @@ pub(crate) enum Cut {
     /// A space in front of a piece that does not begin with white space.
     PrefixSpace,
     /// At white space, which is dropped; every punctuation mark is a piece.
-    Bert,
+    Bert(BertFlavour),
     /// Runs of word characters, runs of other characters; white space is dropped.
     Words,
     /// At white space, which is dropped.
@@ -122,8 +124,9 @@ pub(crate) fn cut(cuts: &[Cut], text: &str, is_first: bool, word: &mut dyn FnMut
                 cut(rest, &format!(" {text}"), is_first, word);
             }
         }
-        Cut::Bert => {
-            runs(text, |c| (c.is_whitespace(), is_bert_punctuation(c)), &mut piece);
+        Cut::Bert(flavour) => {
+            let alone = |c| is_bert_punctuation(*flavour, c);
+            runs(text, |c| (c.is_whitespace(), alone(c)), &mut piece);
         }
         Cut::Words => words(text, &mut piece),
         Cut::Space => runs(text, |c| (c.is_whitespace(), false), &mut piece),
@@ -131,8 +134,12 @@ pub(crate) fn cut(cuts: &[Cut], text: &str, is_first: bool, word: &mut dyn FnMut
 }
 
 /// Punctuation as BERT means it: ASCII's own idea of it and category P.
-pub(crate) fn is_bert_punctuation(c: char) -> bool {
-    c.is_ascii_punctuation() || is_punctuation(c)
+fn is_bert_punctuation(flavour: BertFlavour, c: char) -> bool {
+    c.is_ascii_punctuation()
+        || match flavour {
+            BertFlavour::HuggingFace => was_punctuation(c),
+            BertFlavour::Ggml => is_punctuation(c),
+        }
 }
 
 fn by_pattern(

@@ -532,7 +532,7 @@ fn wordpiece(source: &VocabularySource<'_>) -> Result<Tokenizer, VocabularyError
         vocab,
         model: Model::WordPiece(model),
         normalize: vec![Normalize::Bert(rules)],
-        cuts: vec![Cut::Bert],
+        cuts: vec![Cut::Bert(BertFlavour::Ggml)],
         decoder: Decoder::Spaces { strip_first: true, replacement: '▁' },
         unescape_user_defined: false,
         prefix,

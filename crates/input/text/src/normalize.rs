@@ -9,7 +9,8 @@ use unicode_normalization::UnicodeNormalization;
 
 use crate::charsmap::{Charsmap, Prefixes};
 use crate::pattern::{Pattern, Piece};
-use crate::unicode::{is_control, is_mark, is_nonspacing_mark};
+use crate::unicode::old::{was_control, was_nonspacing_mark};
+use crate::unicode::{is_control, is_mark};
 
 /// Unicode's normal forms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -215,7 +216,7 @@ fn bert_huggingface(rules: Bert, text: &str) -> String {
     for c in text.chars() {
         if rules.clean == Toggle::On {
             let is_space = matches!(c, '\t' | '\n' | '\r');
-            if c == '\0' || c == '\u{FFFD}' || (!is_space && is_control(c)) {
+            if c == '\0' || c == '\u{FFFD}' || (!is_space && was_control(c)) {
                 continue;
             }
             if c.is_whitespace() {
@@ -230,7 +231,7 @@ fn bert_huggingface(rules: Bert, text: &str) -> String {
         }
     }
     if rules.strip_accents == Toggle::On {
-        out = out.nfd().filter(|&c| !is_nonspacing_mark(c)).collect();
+        out = out.nfd().filter(|&c| !was_nonspacing_mark(c)).collect();
     }
     if rules.lowercase == Toggle::On {
         out = out.chars().flat_map(char::to_lowercase).collect();

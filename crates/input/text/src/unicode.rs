@@ -4,6 +4,8 @@
 //! the crate `unicode-general-category`, white space and letters beyond them are the standard
 //! library's; tokenizers were trained with Unicode 13 to 16, which differ in characters added.
 
+pub(crate) mod old;
+
 use unicode_general_category::{GeneralCategory as G, get_general_category};
 
 /// A set of general categories: bit `category as u32`.

@@ -210,7 +210,7 @@ impl Before {
                 matches: Matches::Removed,
                 invert: false,
             },
-            "BertPreTokenizer" => Cut::Bert,
+            "BertPreTokenizer" => Cut::Bert(BertFlavour::HuggingFace),
             "Whitespace" => Cut::Words,
             "WhitespaceSplit" => Cut::Space,
             _ => return unsupported("pre_tokenizer", value),
