@@ -99,7 +99,7 @@ def main():
                 worse |= ratio > 1.0
                 line += f"{ratio:14.4f}{rate:8.0f}"
             print(line, flush=True)
-    sys.exit(worse)
+    sys.exit(int(worse))
 
 
 main()
