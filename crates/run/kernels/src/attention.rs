@@ -38,6 +38,9 @@ pub trait Stored: Copy + Send + Sync + 'static {
 
     /// Sixteen values, exactly.
     fn load16<S: Simd>(s: S, from: &[Self; LANES]) -> S::F;
+
+    /// Runs [`Attend`]; each type does it itself, so that it is compiled in this crate only.
+    fn enter(isa: Isa, attend: Attend<'_, '_, '_, Self>);
 }
 
 impl Stored for f32 {
@@ -52,6 +55,10 @@ impl Stored for f32 {
     fn load16<S: Simd>(s: S, from: &[Self; LANES]) -> S::F {
         s.load(from)
     }
+
+    fn enter(isa: Isa, attend: Attend<'_, '_, '_, Self>) {
+        isa.run(attend);
+    }
 }
 
 impl Stored for F16 {
@@ -65,6 +72,10 @@ impl Stored for F16 {
     #[inline(always)]
     fn load16<S: Simd>(s: S, from: &[Self; LANES]) -> S::F {
         s.load_f16(to_bytes(from).first_chunk().expect("sixteen halves are 32 bytes"))
+    }
+
+    fn enter(isa: Isa, attend: Attend<'_, '_, '_, Self>) {
+        isa.run(attend);
     }
 }
 
@@ -224,11 +235,12 @@ pub fn attend<T: Stored>(
     scratch: &mut [f32],
     total: &mut Partial<'_>,
 ) {
-    isa.run(Attend { scores, head, queries, segments, scratch, total });
+    T::enter(isa, Attend { scores, head, queries, segments, scratch, total });
 }
 
 /// Arguments of [`attend`].
-struct Attend<'a, 'b, 'c, T> {
+#[derive(Debug)]
+pub struct Attend<'a, 'b, 'c, T> {
     scores: Scores,
     head: &'a Head<'b, T>,
     queries: &'a Queries<'b>,

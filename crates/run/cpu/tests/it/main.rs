@@ -7,11 +7,14 @@
     reason = "tests: a panic is a failure, and all sizes are small"
 )]
 
+mod alloc;
 mod model;
 mod oracle;
 
-use ledge_cpu::CpuBackend;
-use model::{LAYERS, Layers, Memory, POSITIONS, VOCABULARY, encoder, language_model};
+use ledge_cpu::{CpuBackend, Isa};
+use model::{
+    LAYERS, Layers, Memory, POSITIONS, VOCABULARY, encoder, language_model, quantised_model,
+};
 use plan::op::{NormKind, RopePairs, Unary};
 use plan::*;
 use std::num::NonZeroUsize;
@@ -124,6 +127,45 @@ fn encoders_agree_with_double_precision() {
         assert!(first == step(&mut *state, &ids).unwrap());
         assert_eq!(state.positions(), 0, "nothing is kept");
         assert!(first == step(&mut *state, &ids).unwrap());
+    }
+}
+
+#[test]
+fn runs_take_nothing_from_the_heap() {
+    for layers in [LAYERS, Layers { experts: Some((4, 2)), kv: DType::F16, ..LAYERS }] {
+        let (plan, memory) = language_model(layers, 64);
+        // One thread does all the work, of three the caller's part is counted.
+        for threads in [1, 3] {
+            let backend = backend(threads);
+            let mut state = load(&plan, &memory, &backend);
+            write(&mut *state, 0, &ids(64));
+            write(&mut *state, 1, &[3]);
+            let taken = alloc::taken_by(|| {
+                for extents in [[64, 1], [7, 1], [1, 1], [1, 1]] {
+                    write(&mut *state, 1, &[0]);
+                    state.run(&extents, &Uncontrolled).unwrap();
+                }
+            });
+            assert_eq!(taken, 0, "{threads} threads");
+        }
+    }
+}
+
+#[test]
+fn quantised_weights_give_the_same_bits_everywhere_and_are_near_the_exact_product() {
+    let (plan, memory) = quantised_model(64);
+    let ids = ids(70);
+    let rows: Vec<u32> = (0..70).collect();
+    let want = oracle::run(&plan, &memory, &[ids.clone(), rows]);
+    let first = in_chunks(&mut *load(&plan, &memory, &backend(1)), &ids, 1);
+    // Activations are rounded to 8 bits: a hundredth of results between -1 and 1.
+    assert_near(&first, &want, 0.05);
+    for isa in Isa::available() {
+        let backend = CpuBackend::with_isa(NonZeroUsize::new(2).unwrap(), isa).unwrap();
+        for chunk in [7, 64] {
+            let got = in_chunks(&mut *load(&plan, &memory, &backend), &ids, chunk);
+            assert!(got == first, "{isa}, chunks of {chunk}");
+        }
     }
 }
 

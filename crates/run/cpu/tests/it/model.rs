@@ -5,7 +5,7 @@ use plan::*;
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use tensor::{Bytes, DType, Shape, TensorType};
+use tensor::{BlockType, Bytes, DType, Shape, TensorType};
 
 /// The first symbol: tokens of a run.
 pub(crate) const TOKENS: Dim = Dim::Symbol(SymbolId(0));
@@ -107,6 +107,20 @@ impl Builder {
         let scale = if shape.len() > 1 { width.sqrt().recip() * 1.7 } else { 1.0 };
         let numbers: Vec<f32> = noise(self.seed, len).iter().map(|x| x * scale).collect();
         self.weight_of(shape, TensorType::F32, tensor::cast::to_bytes(&numbers).to_vec())
+    }
+
+    /// A tensor of random numbers, stored as `ty`.
+    pub(crate) fn quantised(&mut self, shape: &[u64], ty: TensorType) -> Operand {
+        self.seed += 1;
+        let width = shape[shape.len() - 1] as usize;
+        let numbers = noise(self.seed, shape.iter().product::<u64>() as usize);
+        let mut bytes = vec![0; ty.row_bytes(numbers.len() as u64).unwrap() as usize];
+        let row_bytes = ty.row_bytes(width as u64).unwrap() as usize;
+        for (row, out) in numbers.chunks(width).zip(bytes.chunks_mut(row_bytes)) {
+            let row: Vec<f32> = row.iter().map(|x| x * 0.1).collect();
+            tensor::encode_row(ty, &row, out);
+        }
+        self.weight_of(shape, ty, bytes)
     }
 
     pub(crate) fn weight_of(&mut self, shape: &[u64], ty: TensorType, bytes: Vec<u8>) -> Operand {
@@ -295,6 +309,33 @@ fn experts_layer(b: &mut Builder, layers: Layers, x: &Slot, count: u32, used: u3
     let inputs = vec![Operand::Slot(normed), Operand::Slot(router), gate, up, down];
     let out = b.step(experts, inputs, TOKENS, WIDTH);
     b.of(Op::Binary(op::Binary::Add), x, Some(&out))
+}
+
+/// Products of all kinds of packed weights: a table that is also the head, wide enough for blocks
+/// of 256, and a matrix of each kind whose rows fill no panel.
+pub(crate) fn quantised_model(tokens_max: u64) -> (Plan, Arc<Memory>) {
+    let mut b = Builder::new(tokens_max);
+    let ids = b.input("ids", TOKENS, None);
+    let chosen = b.input("rows", CHOSEN, None);
+    let table = b.quantised(&[VOCABULARY, 256], BlockType::Q8_0.into());
+    let mut x =
+        b.step(Op::Embed { scale: 1.0 }, vec![Operand::Slot(ids), table.clone()], TOKENS, 256);
+    let types = [BlockType::Q4_1, BlockType::Q4_0, BlockType::Q6_K, BlockType::Q4_K];
+    for ty in types.map(TensorType::from).into_iter().chain([DType::F16.into()]) {
+        let normed = b.norm(&x, NormKind::Layer, 256, 0.0);
+        let [up, down] = [[72, 256], [256, 256]].map(|shape| b.quantised(&shape, ty));
+        let narrow = b.step(Op::Linear, vec![Operand::Slot(normed.clone()), up], TOKENS, 72);
+        let wide = b.step(Op::Linear, vec![Operand::Slot(normed), down], TOKENS, 256);
+        let narrow = b.of(Op::Unary(Unary::Tanh), &narrow, None);
+        let back = b.linear(&narrow, 256);
+        let wide = b.of(Op::Binary(op::Binary::Add), &wide, Some(&back));
+        x = b.of(Op::Unary(Unary::Tanh), &wide, None);
+    }
+    let x = b.step(Op::SelectRows, vec![Operand::Slot(x), Operand::Slot(chosen)], CHOSEN, 256);
+    let logits = b.step(Op::Linear, vec![Operand::Slot(x), table], CHOSEN, VOCABULARY);
+    let logits = b.of(Op::Scale { factor: 0.1 }, &logits, None);
+    b.output("logits", &logits);
+    b.finish()
 }
 
 /// An encoder: learned positions, full attention without a cache, an activation of its own.
