@@ -2,7 +2,7 @@
 //!
 //! The vocabulary is read without a copy of each token; the small parts (normaliser,
 //! pre-tokenizer, decoder, post-processor) are read as JSON values and turned into this crate's
-//! own steps in [`parts`]. What is not supported is refused by name, never skipped. Follows the
+//! own steps in `parts`. What is not supported is refused by name, never skipped. Follows the
 //! `tokenizers` library, version 0.22.
 
 mod file;

@@ -2,7 +2,7 @@
 //!
 //! The only x86 code of the crate that is unsafe: each operation is a few intrinsics, allowed by
 //! the token, and each set has one trampoline that compiles a kernel with its features. What an
-//! operation must give is written at [`Simd`].
+//! operation must give is written at [`Simd`](super::Simd).
 #![expect(unsafe_code, reason = "intrinsics; the token proves that the processor has them")]
 #![expect(clippy::multiple_unsafe_ops_per_block, reason = "one token proves them all")]
 

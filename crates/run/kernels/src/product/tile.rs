@@ -3,7 +3,7 @@
 //! Sixteen rows by `N` tokens with all of k inside (Goto and van de Geijn 2008, with the panel as
 //! the streamed operand): each chunk of weights is multiplied with all tokens of the tile while it
 //! is in a register. *Fused*, weights are unpacked in registers; *dense*, they were unpacked to
-//! bytes once for many tiles ([`unpack`]), and only scales are read from the panel. Both do the
+//! bytes once for many tiles (`unpack`), and only scales are read from the panel. Both do the
 //! same operations in the same order. Bodies are stamped for each width of
 //! [`TileWidths`](crate::acts::TileWidths).
 
