@@ -1,1 +1,40 @@
-fn main() {}
+//! The `ledge` program: arguments in, text or JSON out, an exit code that tells what happened.
+//!
+//! Results go to stdout, everything else to stderr. Only this crate prints, reads the environment
+//! and the clock, and takes signals; what it does with a model is done by `ledge` and `engine`.
+//! A reader who goes away (a closed pipe) ends the program quietly with code 0.
+#![expect(clippy::print_stderr, reason = "notices and errors are for a person at a terminal")]
+
+mod args;
+mod arrays;
+mod failure;
+mod model;
+mod output;
+mod prompt;
+mod report;
+mod generate;
+mod signals;
+mod verbs;
+mod watch;
+
+use clap::Parser as _;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = match args::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let printed = error.print();
+            let code = if error.use_stderr() { failure::Exit::Usage as u8 } else { 0 };
+            return if printed.is_ok() { ExitCode::from(code) } else { ExitCode::SUCCESS };
+        }
+    };
+    let common = cli.common.clone();
+    match verbs::run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            failure.show(&common);
+            ExitCode::from(failure.exit as u8)
+        }
+    }
+}

@@ -16,7 +16,7 @@ pub mod quantize;
 pub mod store;
 
 mod lm;
-mod vocabulary;
+pub mod vocabulary;
 
 pub use error::EngineError;
 pub use fit::{Advice, DoesNotFit, Fit, Request};

@@ -1,4 +1,6 @@
-//! The vocabulary and the chat template of a GGUF file.
+//! The vocabulary of a GGUF file, from its metadata alone.
+//!
+//! Neither a weight nor a known architecture is needed.
 
 use formats::gguf::{Metadata, Value};
 use text::{SourceIds, Tokenizer, VocabularyError, VocabularySource};
@@ -6,7 +8,10 @@ use text::{SourceIds, Tokenizer, VocabularyError, VocabularySource};
 const PREFIX: &str = "tokenizer.ggml.";
 
 /// The tokenizer that the metadata describe, or `None` if they describe none.
-pub(crate) fn from_gguf(metadata: &Metadata) -> Result<Option<Tokenizer>, VocabularyError> {
+///
+/// # Errors
+/// If the vocabulary is broken or of a kind that is not known.
+pub fn from_gguf(metadata: &Metadata) -> Result<Option<Tokenizer>, VocabularyError> {
     let key = |name: &str| format!("{PREFIX}{name}");
     let text = |name: &str| metadata.get_str(&key(name)).ok();
     let id = |name: &str| metadata.get_u32(&key(name)).ok();

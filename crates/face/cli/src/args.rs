@@ -1,0 +1,544 @@
+//! The command line: one struct for each verb, from which parsing, help, completions and man
+//! pages all come.
+//!
+//! A flag is called the same in every verb that has it; groups that several verbs share are
+//! structs of their own. Values are checked here only as far as their type goes.
+#![expect(clippy::doc_markdown, reason = "the comments are the help that users read")]
+
+mod sampling;
+
+pub(crate) use sampling::SamplingArgs;
+
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use std::{num::NonZeroUsize, path::PathBuf};
+use tensor::{Bytes, DType};
+use text::template::CivilTime;
+
+const ABOUT: &str = "Fits models into devices, says beforehand that they fit, and runs them.";
+
+const CODES: &str = "\
+A model is a .gguf file (for a split one, any part), or a folder with config.json, tokenizer.json
+and .safetensors files. Where none is named, the small model inside the program is used.
+
+Exit codes:
+  0  all is well (also when a reader closes the pipe)
+  1  a fault of the program or the system, such as a full disk
+  2  wrong usage or a bad value
+  3  a file is missing, unreadable, damaged or not supported
+  4  it does not fit: memory, or a prompt longer than the context
+  8  stopped by Ctrl-C
+
+Errors are three lines: what happened, where, and what to try.
+
+Examples:
+  ledge run \"The sea was\"
+  ledge chat model.gguf
+  ledge plan model.gguf --ctx 8192 --memory 2GiB";
+
+/// The whole command line.
+#[derive(Debug, Parser)]
+#[command(name = "ledge", version, about = ABOUT, after_long_help = CODES, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// The definition that completions and man pages are made of.
+pub(crate) fn definition() -> clap::Command {
+    Cli::command()
+}
+
+/// What every verb understands.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Common {
+    /// Print JSON: one object, or one a line while streaming
+    #[arg(long, global = true, help_heading = "Output")]
+    pub(crate) json: bool,
+    /// Leave out the closing line, notices and progress
+    #[arg(short, long, global = true, help_heading = "Output")]
+    pub(crate) quiet: bool,
+    /// Say more
+    #[arg(short, long, global = true, help_heading = "Output", conflicts_with = "quiet")]
+    pub(crate) verbose: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    Run(Run),
+    Chat(Chat),
+    Plan(Plan),
+    Inspect(Inspect),
+    Tokenize(Tokenize),
+    Template(Template),
+    Quantize(Quantize),
+    Embed(Embed),
+    #[command(subcommand)]
+    Eval(Eval),
+    Bench(Bench),
+    Completions(Completions),
+    Man(Man),
+}
+
+/// How a model is loaded.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Model")]
+pub(crate) struct ModelArgs {
+    /// Positions to hold [default: the least of the model's own, what the memory allows, and 8192]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) ctx: Option<u64>,
+    /// The most memory to take, such as 900MiB or 2GiB; what does not fit is refused
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) memory: Option<Bytes>,
+    /// Threads to use [default: one for each processor]
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<NonZeroUsize>,
+    /// Prompt tokens that are run together
+    #[arg(long, value_name = "N", default_value_t = engine::fit::CHUNK_DEFAULT,
+          value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) chunk: u64,
+    /// How keys and values are stored
+    #[arg(long, value_name = "TYPE", default_value = "f16")]
+    pub(crate) kv: KvType,
+    /// Devices to use, the first that can
+    #[arg(long, value_name = "LIST", default_value = "cpu")]
+    pub(crate) device: Device,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum KvType {
+    F32,
+    F16,
+}
+
+impl From<KvType> for DType {
+    fn from(ty: KvType) -> Self {
+        match ty {
+            KvType::F32 => Self::F32,
+            KvType::F16 => Self::F16,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Device {
+    Cpu,
+}
+
+/// How a conversation is rendered.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Chat template")]
+pub(crate) struct TemplateArgs {
+    /// Use this chat template (a Jinja file) instead of the model's own
+    #[arg(long, value_name = "FILE")]
+    pub(crate) template: Option<PathBuf>,
+    /// Set a variable of the template, such as enable_thinking=false (JSON, else text)
+    #[arg(long, value_name = "NAME=VALUE", value_parser = variable)]
+    pub(crate) set: Vec<(String, serde_json::Value)>,
+    /// The time that templates print, such as 2026-11-21T12:34:56 [default: now, in UTC]
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub(crate) now: Option<CivilTime>,
+}
+
+fn variable(text: &str) -> Result<(String, serde_json::Value), String> {
+    let (name, value) = text.split_once('=').ok_or("write NAME=VALUE")?;
+    let parsed = serde_json::from_str(value).unwrap_or_else(|_| value.into());
+    Ok((name.to_owned(), parsed))
+}
+
+fn time(text: &str) -> Result<CivilTime, String> {
+    CivilTime::parse(text).ok_or_else(|| "write a time such as 2026-11-21T12:34:56".to_owned())
+}
+
+/// Continue a text, or answer it with --chat
+///
+/// The text streams to stdout as it is made, after the prompt where a person reads it and without
+/// it in a pipe or a file. Ctrl-C stops; a second one leaves at once. The
+/// closing line on stderr tells the time to the first token, tokens a second, and the peak memory
+/// beside what was promised.
+///
+/// A single argument is the prompt for the model inside the program, unless it is a file, a
+/// folder or a name that ends like a model's.
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  ledge run \"The sea was\"
+  ledge run model.gguf \"Explain tides\" --temp 0.7 --seed 1 -n 200
+  ledge run model.gguf --chat \"Why is the sky blue?\"
+  ledge run model.gguf - < prompt.txt > answer.txt
+  ledge run model.gguf \"1, 2, 3,\" -n 8 --temp 0 --json --logprobs 5")]
+pub(crate) struct Run {
+    /// The model and the prompt; `-` reads the prompt from stdin
+    #[arg(value_name = "[MODEL] PROMPT", num_args = 0..=2)]
+    pub(crate) words: Vec<String>,
+    /// Make the prompt a user's turn in the model's chat template
+    #[arg(long, help_heading = "Chat template")]
+    pub(crate) chat: bool,
+    /// Instructions for the whole conversation, with --chat
+    #[arg(long, value_name = "TEXT", requires = "chat", help_heading = "Chat template")]
+    pub(crate) system: Option<String>,
+    #[command(flatten)]
+    pub(crate) template: TemplateArgs,
+    /// Recognise special tokens such as <|im_end|> in the prompt; else they are text
+    #[arg(long)]
+    pub(crate) special: bool,
+    /// Drop the beginning of a prompt that is longer than the context, and say so
+    #[arg(long)]
+    pub(crate) truncate: bool,
+    /// Write the text to a file instead of stdout
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    #[command(flatten)]
+    pub(crate) sampling: SamplingArgs,
+}
+
+/// Talk with a model in its own chat template
+///
+/// Each line is a turn. Ctrl-C stops an answer and leaves the chat usable; twice leaves. `/reset`
+/// begins anew, `/quit` or the end of input leaves. A model without a template is refused unless
+/// --template gives one.
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  ledge chat model.gguf
+  ledge chat model.gguf --system \"Answer in one sentence.\" --temp 0.3
+  ledge chat model.gguf --set enable_thinking=false
+  printf 'Hello\\nAnd in French?\\n' | ledge chat model.gguf --json")]
+pub(crate) struct Chat {
+    /// The model
+    #[arg(value_name = "MODEL")]
+    pub(crate) path: Option<PathBuf>,
+    /// Instructions for the whole conversation
+    #[arg(long, value_name = "TEXT", help_heading = "Chat template")]
+    pub(crate) system: Option<String>,
+    #[command(flatten)]
+    pub(crate) template: TemplateArgs,
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    #[command(flatten)]
+    pub(crate) sampling: SamplingArgs,
+}
+
+/// Say where every byte goes, and whether it fits
+///
+/// Nothing is loaded. With --memory the answer is yes, or exit code 4 with the nearest settings
+/// that fit.
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  ledge plan model.gguf
+  ledge plan model.gguf --ctx 8192 --memory 2GiB
+  ledge plan model.gguf --kv f32 --json")]
+pub(crate) struct Plan {
+    /// The model
+    #[arg(value_name = "MODEL")]
+    pub(crate) path: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+}
+
+/// Show what a model file holds
+///
+/// Architecture, sizes, types, tokenizer, template and licence keys.
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  ledge inspect model.gguf
+  ledge inspect model.gguf --tensors
+  ledge inspect model.gguf --graph > graph.txt")]
+pub(crate) struct Inspect {
+    /// The model
+    #[arg(value_name = "MODEL")]
+    pub(crate) path: Option<PathBuf>,
+    /// List every tensor: name, type, shape, bytes
+    #[arg(long)]
+    pub(crate) tensors: bool,
+    /// List every key of the header
+    #[arg(long)]
+    pub(crate) keys: bool,
+    /// Print the graph that is run, as text
+    #[arg(long)]
+    pub(crate) graph: bool,
+}
+
+/// Turn text into token ids, or ids into text
+///
+/// Prints one token a line, id and text. Special tokens in the text stay text unless --special
+/// asks for them; the tokens that begin and end a text are added with --wrap.
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  ledge tokenize model.gguf \"text\"
+  ledge tokenize model.gguf \"text\" --ids
+  ledge tokenize model.gguf --decode 9906 1917
+  ledge tokenize model.gguf - --ids < book.txt")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
+pub(crate) struct Tokenize {
+    /// The model and the text; `-` reads the text from stdin. With --decode: the model and ids
+    #[arg(value_name = "[MODEL] TEXT")]
+    pub(crate) words: Vec<String>,
+    /// Print the ids alone, on one line
+    #[arg(long, conflicts_with = "decode")]
+    pub(crate) ids: bool,
+    /// Turn ids into text
+    #[arg(long)]
+    pub(crate) decode: bool,
+    /// Recognise special tokens in the text; with --decode: show them
+    #[arg(long)]
+    pub(crate) special: bool,
+    /// Add the tokens that begin and end a text
+    #[arg(long, conflicts_with = "decode")]
+    pub(crate) wrap: bool,
+}
+
+/// Show the prompt that a chat template makes of a conversation
+///
+/// The file of messages holds a list of messages, or an object with `messages` and, if wanted,
+/// `tools`, `add_generation_prompt` and `chat_template_kwargs`. A template file may stand for the
+/// model.
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  ledge template model.gguf --messages chat.json
+  ledge template model.gguf --messages - --now 2026-11-21 < chat.json
+  ledge template chatml.jinja --messages chat.json --json")]
+#[expect(clippy::struct_field_names, reason = "the group of flags is called that everywhere")]
+pub(crate) struct Template {
+    /// The model, or a template file (.jinja)
+    #[arg(value_name = "MODEL")]
+    pub(crate) path: Option<PathBuf>,
+    /// The conversation, a JSON file; `-` reads stdin
+    #[arg(long, value_name = "FILE")]
+    pub(crate) messages: PathBuf,
+    #[command(flatten)]
+    pub(crate) template: TemplateArgs,
+    /// Print the source of the template instead
+    #[arg(long)]
+    pub(crate) source: bool,
+}
+
+/// Write a model with other types
+///
+/// Types are named as llama.cpp names its mixes: q4_0, q4_k_s, q4_k_m, q5_k_m, q6_k, q8_0, f16,
+/// bf16 and others; rows that do not suit a type fall back as there.
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  ledge quantize in.gguf out.gguf q4_k_m
+  ledge quantize in.gguf out.gguf q8_0 --threads 4")]
+pub(crate) struct Quantize {
+    /// The model to read
+    #[arg(value_name = "IN")]
+    pub(crate) input: PathBuf,
+    /// The file to write
+    #[arg(value_name = "OUT")]
+    pub(crate) output: PathBuf,
+    /// The mix of types
+    #[arg(value_name = "TYPE")]
+    pub(crate) mix: String,
+    /// Threads to use [default: one for each processor]
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<NonZeroUsize>,
+}
+
+/// Turn texts into vectors
+///
+/// Prints a JSON object a line, or writes a .npy file of [texts, width] f32. Without texts on the
+/// command line, each line of stdin is one.
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  ledge embed minilm/ \"a sentence\" \"another\"
+  ledge embed minilm/ --output vectors.npy < sentences.txt
+  ledge embed model.gguf \"a sentence\" --pooling last --normalize no")]
+pub(crate) struct Embed {
+    /// The model
+    #[arg(value_name = "MODEL")]
+    pub(crate) path: PathBuf,
+    /// Texts
+    #[arg(value_name = "TEXT")]
+    pub(crate) texts: Vec<String>,
+    /// How rows become one vector [default: the model's own way]
+    #[arg(long, value_name = "HOW")]
+    pub(crate) pooling: Option<PoolingName>,
+    /// Whether vectors get unit length [default: as the model is meant]
+    #[arg(long, value_name = "HOW")]
+    pub(crate) normalize: Option<NormalizeName>,
+    /// Write the vectors to a .npy file
+    #[arg(short, long, visible_alias = "out", value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PoolingName {
+    Mean,
+    #[value(alias = "cls")]
+    First,
+    Last,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum NormalizeName {
+    #[value(alias = "yes", alias = "l2")]
+    Unit,
+    No,
+}
+
+/// Measure quality on your own data
+#[derive(Debug, Subcommand)]
+pub(crate) enum Eval {
+    Ppl(EvalPpl),
+    Logits(EvalLogits),
+    Kl(EvalKl),
+    Sts(EvalSts),
+}
+
+/// Perplexity of a text, in llama-perplexity's way
+///
+/// The text is cut into windows of --ctx tokens and the second half of each is scored; with
+/// --stride, windows overlap and the last N tokens of each are scored.
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  ledge eval ppl model.gguf --file text.txt
+  ledge eval ppl model.gguf --file text.txt --ctx 2048 --stride 512 --json")]
+pub(crate) struct EvalPpl {
+    /// The model
+    #[arg(value_name = "MODEL")]
+    pub(crate) path: Option<PathBuf>,
+    /// The text; `-` reads stdin
+    #[arg(long, value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Tokens between the beginnings of two windows
+    #[arg(long, value_name = "N")]
+    pub(crate) stride: Option<NonZeroUsize>,
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+}
+
+/// Logits at every position of given tokens
+///
+/// Writes a .npy file of [positions, vocabulary] f32; the tokens are given, not sampled.
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  ledge eval logits model.gguf --ids ids.json --out logits.npy
+  ledge eval logits model.gguf --ids ids.json --out logits.npy --kv f32")]
+pub(crate) struct EvalLogits {
+    /// The model
+    #[arg(value_name = "MODEL")]
+    pub(crate) path: Option<PathBuf>,
+    /// Token ids: a JSON list, or numbers; `-` reads stdin
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ids: PathBuf,
+    /// The file to write
+    #[arg(short, long, visible_alias = "out", value_name = "FILE")]
+    pub(crate) output: PathBuf,
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+}
+
+/// How far one model's answers are from another's
+///
+/// Kullback-Leibler divergence over the positions of a text (mean, 99 % and maximum), and the
+/// share of positions with the same most probable token.
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  ledge eval kl base.gguf other.gguf --file text.txt
+  ledge eval kl base.gguf other.gguf --file text.txt --ctx 1024 --json")]
+pub(crate) struct EvalKl {
+    /// The model to compare with
+    #[arg(value_name = "BASE")]
+    pub(crate) base: PathBuf,
+    /// The model to judge
+    #[arg(value_name = "OTHER")]
+    pub(crate) other: PathBuf,
+    /// The text; `-` reads stdin
+    #[arg(long, value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+}
+
+/// Rank correlation of vectors with people's judgement
+///
+/// The file has a line for each pair: score, sentence, sentence, separated by tabs. Prints
+/// Spearman's correlation of the cosines with the scores.
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  ledge eval sts minilm/ --file pairs.tsv
+  ledge eval sts minilm/ --file pairs.tsv --json")]
+pub(crate) struct EvalSts {
+    /// The model
+    #[arg(value_name = "MODEL")]
+    pub(crate) path: PathBuf,
+    /// Pairs of sentences; `-` reads stdin
+    #[arg(long, value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+}
+
+/// Measure speed
+///
+/// Runs a prompt and generates tokens, several times, and prints the rates of the median run and
+/// the spread of the time a token takes.
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  ledge bench model.gguf
+  ledge bench model.gguf --prompt 512 -n 128 --repeat 5 --threads 4")]
+pub(crate) struct Bench {
+    /// The model
+    #[arg(value_name = "MODEL")]
+    pub(crate) path: Option<PathBuf>,
+    /// Tokens of the prompt
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) prompt: u64,
+    /// Tokens to generate
+    #[arg(short, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) n: u64,
+    /// Runs
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) repeat: u64,
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+}
+
+/// Print the completions of a shell
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  ledge completions bash > /etc/bash_completion.d/ledge
+  ledge completions fish > ~/.config/fish/completions/ledge.fish")]
+pub(crate) struct Completions {
+    /// The shell
+    #[arg(value_name = "SHELL")]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+/// Write the manual pages into a folder
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  ledge man /usr/local/share/man/man1")]
+pub(crate) struct Man {
+    /// The folder
+    #[arg(value_name = "DIR")]
+    pub(crate) folder: PathBuf,
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_definition_is_sound() {
+        super::definition().debug_assert();
+    }
+}

@@ -1,0 +1,128 @@
+//! Text in the making: tokens to the output, one by one, until an end or Ctrl-C.
+//!
+//! What is produced is shown at once; after Ctrl-C the report still tells how far it came.
+
+use crate::{
+    args::{Common, SamplingArgs},
+    failure::{Failure, Result},
+    output::Output,
+    report::{Report, token_object},
+    signals::Interrupt,
+    watch::Watch,
+};
+use engine::{
+    ModelFile,
+    llm::{
+        generate::{EndTokens, Generation, Until},
+        sampler::{Sampled, Sampler},
+    },
+};
+use ledge::{Sampling, StopStrings, Token};
+use serde_json::{Value, json};
+
+/// When to stop, from flags; `most` is the bound where none is given.
+pub(crate) fn until(args: &SamplingArgs, most: Option<u64>) -> Result<Until> {
+    let stops = StopStrings::new(&args.stop)
+        .map_err(|error| Failure::usage(&error).at("--stop").hint("give fewer or other texts"))?;
+    let end_tokens = if args.ignore_eos { EndTokens::Ignore } else { EndTokens::End };
+    Ok(Until { tokens: args.n.or(most), stops, end_tokens })
+}
+
+/// How far to go, and what to tell about each token.
+#[derive(Clone, Debug)]
+pub(crate) struct Wanted {
+    pub(crate) until: Until,
+    /// How many of the most probable tokens are told.
+    pub(crate) top_count: usize,
+}
+
+/// Shows tokens as they come.
+#[derive(Debug)]
+pub(crate) struct Show<'a> {
+    pub(crate) common: &'a Common,
+    pub(crate) interrupt: &'a Interrupt,
+    pub(crate) output: &'a mut Output,
+    pub(crate) report: &'a mut Report,
+}
+
+impl Show<'_> {
+    fn token(&mut self, token: &Token, top: &[Value]) -> Result<()> {
+        if token.token.is_some() {
+            self.report.token();
+        }
+        if self.common.json {
+            self.output.line(&token_object(token, top))?;
+        } else {
+            self.output.write(&token.text)?;
+        }
+        self.output.flush()
+    }
+
+    /// Shows a chat's turn.
+    pub(crate) fn turn(&mut self, turn: &mut ledge::Turn<'_>) -> Result<()> {
+        while !self.interrupt.is_set()
+            && let Some(token) = turn.next()
+        {
+            self.token(&token?, &[])?;
+        }
+        match turn.generation().ending() {
+            Some(ending) => self.report.ending = ending.name(),
+            None => return Err(Failure::cancelled()),
+        }
+        Ok(())
+    }
+
+    /// Continues a text whose prompt has been run.
+    pub(crate) fn text(
+        &mut self,
+        text: &mut ledge::Text,
+        model: &ModelFile,
+        sampling: &Sampling,
+        wanted: Wanted,
+    ) -> Result<()> {
+        let Wanted { until, top_count } = wanted;
+        let tokenizer = model.tokenizer()?;
+        let vocabulary = usize::try_from(model.model().settings.vocabulary).unwrap_or(usize::MAX);
+        let session = text.session();
+        let mut generation =
+            Generation::new(tokenizer.clone(), sampling.clone(), vocabulary, until)?;
+        let mut ranking = if top_count > 0 {
+            let sampler = Sampler::new(Sampling::greedy(), vocabulary);
+            Some(sampler.map_err(|error| Failure::usage(&error))?)
+        } else {
+            None
+        };
+        let watch = Watch::new(self.interrupt, self.common, "");
+        let mut best: Vec<Sampled> = Vec::new();
+        while !self.interrupt.is_set() {
+            let Some(piece) = generation.next(session, &watch)? else { break };
+            let token = Token {
+                token: Some(piece.token),
+                logprob: piece.logprob,
+                text: piece.text.to_owned(),
+            };
+            let mut top = Vec::new();
+            if let Some(ranking) = &mut ranking {
+                let ranked = ranking.top_logprobs(session.logits(), top_count, &mut best);
+                ranked.map_err(Failure::usage)?;
+                top.extend(best.iter().map(|sampled| {
+                    json!({
+                        "token": sampled.token.0,
+                        "text": tokenizer.piece(sampled.token),
+                        "logprob": sampled.logprob,
+                    })
+                }));
+            }
+            self.token(&token, &top)?;
+        }
+        let rest = generation.rest().to_owned();
+        if !rest.is_empty() {
+            self.token(&Token { token: None, logprob: 0.0, text: rest }, &[])?;
+        }
+        match generation.ending() {
+            Some(ending) => self.report.ending = ending.name(),
+            None => return Err(Failure::cancelled()),
+        }
+        Ok(())
+    }
+}

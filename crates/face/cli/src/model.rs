@@ -1,0 +1,190 @@
+//! From words on the command line to an open model and a request.
+//!
+//! A word is a model if it is a file or a folder, or ends as model files do; anything else is
+//! text for the model inside the program.
+
+use crate::{
+    args::{Common, ModelArgs},
+    failure::{Failure, Result},
+    signals::Interrupt,
+    watch::Watch,
+};
+use engine::{EngineError, ModelFile, Request};
+use formats::{FormatError, gguf::Gguf};
+use import::Output;
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+use tensor::Bytes;
+use text::Tokenizer;
+
+/// Tokens that are generated at most by the embedded model, unless asked for otherwise.
+pub(crate) const EMBEDDED_TOKENS: u64 = 256;
+
+const SUFFIXES: [&str; 2] = ["gguf", "safetensors"];
+
+/// Splits words into a model and the rest.
+pub(crate) fn split(words: &[String]) -> (Option<PathBuf>, &[String]) {
+    match words.split_first() {
+        Some((first, rest)) if names_a_model(first) || !rest.is_empty() => {
+            (Some(first.into()), rest)
+        }
+        _ => (None, words),
+    }
+}
+
+/// Whether a word stands for a model rather than for text.
+fn names_a_model(word: &str) -> bool {
+    let path = Path::new(word);
+    let suffix = path.extension().and_then(|suffix| suffix.to_str());
+    let known = suffix
+        .is_some_and(|suffix| SUFFIXES.iter().any(|known| suffix.eq_ignore_ascii_case(known)));
+    word != "-" && (known || path.exists())
+}
+
+/// Opens a model, or the embedded one.
+pub(crate) fn open(path: Option<&Path>) -> Result<Arc<ModelFile>> {
+    let opened = match path {
+        Some(path) => ModelFile::open(path),
+        None => ModelFile::from_memory(ledge::EMBEDDED_MODEL),
+    };
+    Ok(Arc::new(opened?))
+}
+
+/// The request that flags make.
+pub(crate) fn request(args: &ModelArgs) -> Request {
+    let crate::args::Device::Cpu = args.device;
+    Request {
+        context: args.ctx,
+        memory: args.memory,
+        kv: args.kv.into(),
+        chunk: args.chunk,
+        rows: 1,
+        threads: args.threads,
+        output: Output::Logits,
+        ..Request::default()
+    }
+}
+
+/// Loads a model, with progress.
+pub(crate) fn load(
+    model: &Arc<ModelFile>,
+    request: Request,
+    interrupt: &Interrupt,
+    common: &Common,
+) -> Result<ledge::LanguageModel> {
+    let solved = ledge::Plan::for_model(Arc::clone(model)).request(request).solve()?;
+    if common.verbose {
+        eprintln!(
+            "{}: context {}, {} threads, {} promised",
+            model.label(),
+            solved.context(),
+            solved.fit().threads(),
+            solved.promise().total()
+        );
+    }
+    let watch = Watch::new(interrupt, common, "loading");
+    Ok(solved.load_with(&watch)?)
+}
+
+/// Reads the header of a GGUF file, whatever its architecture.
+pub(crate) fn header(path: &Path) -> Result<Gguf> {
+    let origin = engine::store::Origin::open(path)?;
+    let mut bytes = Bytes::mib(1);
+    loop {
+        let prefix = origin.prefix(bytes)?;
+        match Gguf::parse(&prefix, origin.bytes()) {
+            Err(FormatError::NeedMore { at_least, .. }) => {
+                bytes = Bytes(bytes.0.saturating_mul(2)).max(at_least);
+            }
+            Ok(gguf) => return Ok(gguf),
+            Err(source) => {
+                return Err(Failure::from(EngineError::Format { file: origin.label(), source }));
+            }
+        }
+    }
+}
+
+/// What a file tells without its weights: vocabulary, template, header. The architecture need not
+/// be known, and a tokenizer alone will do.
+#[derive(Debug)]
+pub(crate) struct Header {
+    label: String,
+    tokenizer: Option<Arc<Tokenizer>>,
+    template: Option<String>,
+}
+
+impl Header {
+    /// Opens a model, a tokenizer.json or a SentencePiece model; the embedded model without a
+    /// path.
+    pub(crate) fn open(path: Option<&Path>) -> Result<Self> {
+        let suffix = path.and_then(Path::extension).and_then(|suffix| suffix.to_str());
+        let alone = |read: fn(&[u8]) -> std::result::Result<Tokenizer, text::VocabularyError>| {
+            let path = path.unwrap_or(Path::new(""));
+            let label = path.display().to_string();
+            let bytes = std::fs::read(path).map_err(|error| Failure::reading(path, &error))?;
+            let tokenizer = read(&bytes).map_err(|source| {
+                Failure::from(EngineError::Vocabulary { file: label.clone(), source })
+            })?;
+            Ok(Self { label, tokenizer: Some(Arc::new(tokenizer)), template: None })
+        };
+        match suffix {
+            Some("json") => return alone(Tokenizer::from_tokenizer_json),
+            Some("model") => return alone(Tokenizer::from_sentencepiece),
+            _ => {}
+        }
+        let opened = match path {
+            Some(path) => ModelFile::open(path),
+            None => ModelFile::from_memory(ledge::EMBEDDED_MODEL),
+        };
+        match opened {
+            Ok(file) => Ok(Self {
+                label: file.label().to_owned(),
+                tokenizer: file.tokenizer().ok().cloned(),
+                template: file.template().map(str::to_owned),
+            }),
+            // A vocabulary without weights, or an architecture that cannot be run.
+            Err(error @ EngineError::Import { .. }) => {
+                let Some(path) = path else { return Err(error.into()) };
+                let gguf = header(path)?;
+                let label = path.display().to_string();
+                let tokenizer = engine::vocabulary::from_gguf(gguf.metadata());
+                let tokenizer = tokenizer.map_err(|source| {
+                    Failure::from(EngineError::Vocabulary { file: label.clone(), source })
+                })?;
+                let template = gguf.metadata().get_str("tokenizer.chat_template").ok();
+                Ok(Self {
+                    label,
+                    tokenizer: tokenizer.map(Arc::new),
+                    template: template.map(str::to_owned),
+                })
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// What messages call the file.
+    pub(crate) fn label(&self) -> &str {
+        &self.label
+    }
+
+    /// The vocabulary.
+    pub(crate) fn tokenizer(&self) -> Result<&Tokenizer> {
+        let lacks = || EngineError::Lacks { file: self.label.clone(), what: "vocabulary" };
+        Ok(self.tokenizer.as_ref().ok_or_else(lacks)?)
+    }
+
+    /// The source of the chat template.
+    pub(crate) fn template(&self) -> Option<&str> {
+        self.template.as_deref()
+    }
+
+    /// Texts of the tokens that begin and end a text.
+    pub(crate) fn edge_tokens(&self) -> (String, String) {
+        let Some(tokenizer) = &self.tokenizer else { return Default::default() };
+        let ids = tokenizer.special_ids();
+        let piece = |id: Option<text::TokenId>| id.map(|id| tokenizer.piece(id));
+        (piece(ids.bos).unwrap_or_default(), piece(ids.eos).unwrap_or_default())
+    }
+}
