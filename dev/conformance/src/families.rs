@@ -10,6 +10,7 @@ mod compare;
 mod file;
 mod folder;
 mod interpret;
+mod processor;
 mod seeded;
 
 pub(crate) use compare::{Distance, Metric, Rows};
@@ -21,7 +22,7 @@ use std::{
 };
 
 use formats::{gguf::Gguf, npy::Npy, safetensors::Safetensors};
-use import::{Model, Options, Output};
+use import::{Imported, Model, Options, Output};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use tensor::{Bytes, DType};
@@ -216,8 +217,26 @@ pub(crate) fn check_imported(fixtures: &Fixtures) -> anyhow::Result<Report> {
     for (name, case) in all(fixtures)? {
         anyhow::ensure!(case.has_golden_bytes()?, "{name}: the model is not the golden's");
         if case.is_exact() {
-            for (form, distance) in interpreted(&case, usize::MAX)? {
-                report.case(distance.passes(), || format!("{name} ({form}): {distance}"));
+            for stored in Stored::all(&case)? {
+                let distance = stored.interpreted(&case, usize::MAX)?;
+                report.case(distance.passes(), || format!("{name} ({}): {distance}", stored.form));
+            }
+        }
+    }
+    Ok(report)
+}
+
+/// Whether all cases, quantised ones too, give llama.cpp's logits on the processor.
+pub(crate) fn check_processed(fixtures: &Fixtures) -> anyhow::Result<Report> {
+    let mut report = Report::default();
+    for (name, case) in all(fixtures)? {
+        for stored in Stored::all(&case)? {
+            let form = stored.form;
+            match stored.processed(&case, 64, 2) {
+                Ok(distance) => {
+                    report.case(distance.passes(), || format!("{name} ({form}): {distance}"));
+                }
+                Err(error) => report.case(false, || format!("{name} ({form}): {error:#}")),
             }
         }
     }
@@ -239,39 +258,61 @@ fn all(fixtures: &Fixtures) -> anyhow::Result<Vec<(String, Case)>> {
     Ok(cases)
 }
 
-/// How far the case's first `tokens` positions are from the golden, imported and interpreted: as
-/// GGUF and, where the family has that form, as a folder.
-fn interpreted(case: &Case, tokens: usize) -> anyhow::Result<Vec<(&'static str, Distance)>> {
-    let mut file = Vec::new();
-    case.write_to(|bytes| {
-        file.extend_from_slice(bytes);
-        Ok(())
-    })?;
-    let (prompt, decode) = case.ids();
-    let ids: Vec<u32> = prompt.into_iter().chain(decode).take(tokens).collect();
-    let model = Model::from_gguf(&Gguf::parse(&file, Bytes(file.len() as u64))?)?;
-    let rows = interpreted_rows(case, &model, &file, &ids)?;
-    let mut distances = vec![("GGUF", case.compare(&rows))];
-    if let Some((config, file)) = folder::folder(case)? {
-        let header = Safetensors::parse(&file, Bytes(file.len() as u64))?;
-        let model = Model::from_config(&config, header.tensors().clone())?;
-        let rows = interpreted_rows(case, &model, &file, &ids)?;
-        distances.push(("folder", case.compare(&rows)));
-    }
-    Ok(distances)
+/// A case in one of the forms in which it can be stored.
+#[derive(Debug)]
+struct Stored {
+    form: &'static str,
+    model: Model,
+    file: Vec<u8>,
 }
 
-/// Rows of `ids` by the graph of `model`, whose weights are in `file`.
-fn interpreted_rows(case: &Case, model: &Model, file: &[u8], ids: &[u32]) -> anyhow::Result<Rows> {
-    let imported = model.build(&Options {
-        tokens: ids.len() as u64,
-        rows: ids.len() as u64,
-        context: u64::from(case.settings.context),
-        kv: DType::F32,
-        output: if case.is_encoder() { Output::Hidden } else { Output::Logits },
-    })?;
-    graph::compile(imported.graph.clone())?;
-    Ok(interpret::run(model, &imported, file, ids))
+impl Stored {
+    /// The case as GGUF and, where the family has that form, as a folder.
+    fn all(case: &Case) -> anyhow::Result<Vec<Self>> {
+        let mut file = Vec::new();
+        case.write_to(|bytes| {
+            file.extend_from_slice(bytes);
+            Ok(())
+        })?;
+        let model = Model::from_gguf(&Gguf::parse(&file, Bytes(file.len() as u64))?)?;
+        let mut forms = vec![Self { form: "GGUF", model, file }];
+        if let Some((config, file)) = folder::folder(case)? {
+            let header = Safetensors::parse(&file, Bytes(file.len() as u64))?;
+            let model = Model::from_config(&config, header.tensors().clone())?;
+            forms.push(Self { form: "folder", model, file });
+        }
+        Ok(forms)
+    }
+
+    /// The graph for runs of up to `tokens` tokens.
+    fn import(&self, case: &Case, tokens: usize) -> anyhow::Result<Imported> {
+        let imported = self.model.build(&Options {
+            tokens: tokens as u64,
+            rows: tokens as u64,
+            context: u64::from(case.settings.context),
+            kv: DType::F32,
+            output: if case.is_encoder() { Output::Hidden } else { Output::Logits },
+        })?;
+        Ok(imported)
+    }
+
+    /// How far the first `tokens` positions are from the golden in double precision.
+    fn interpreted(&self, case: &Case, tokens: usize) -> anyhow::Result<Distance> {
+        let (prompt, decode) = case.ids();
+        let ids: Vec<u32> = prompt.into_iter().chain(decode).take(tokens).collect();
+        let imported = self.import(case, ids.len())?;
+        Ok(case.compare(&interpret::run(&self.model, &imported, &self.file, &ids)))
+    }
+
+    /// How far all positions are from the golden on the processor.
+    fn processed(self, case: &Case, chunk: usize, threads: usize) -> anyhow::Result<Distance> {
+        let (prompt, decode) = case.ids();
+        let chunk = if case.is_encoder() { prompt.len() } else { chunk };
+        let imported = self.import(case, chunk)?;
+        let ids = (prompt.as_slice(), decode.as_slice());
+        let Self { model, file, .. } = self;
+        Ok(case.compare(&processor::run(&model, imported, file, ids, (chunk, threads))?))
+    }
 }
 
 /// Reads `name type dims mean amp`.

@@ -31,6 +31,11 @@ const CHECKS: &[(&str, &str, Check)] = &[
     ("templates", "chat templates with jinja2 in Hugging Face's settings", templates::check),
     ("lm", "greedy text and log-likelihoods against a float32 reference", lm::check),
     ("embed", "MiniLM's vectors against sentence-transformers", lm::check_embeddings),
+    (
+        "families",
+        "all families and weight types on the processor, with llama.cpp's logits",
+        families::check_processed,
+    ),
 ];
 
 fn main() -> ExitCode {

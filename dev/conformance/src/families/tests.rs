@@ -1,6 +1,6 @@
 //! The cases are sound: seeded bytes are the goldens' bytes, and comparisons tell near from far.
 
-use super::{Case, Distance, Metric, Rows, interpreted};
+use super::{Case, Distance, Metric, Rows, Stored};
 
 #[test]
 fn seeded_models_are_byte_for_byte_those_of_the_goldens() {
@@ -44,9 +44,24 @@ fn imported_families_compute_what_llama_cpp_does() {
         // 66 positions pass every window and keep the test short; encoders see the whole prompt.
         let tokens = if case.is_encoder() { 300 } else { 66 };
         if case.is_exact() {
-            for (form, distance) in interpreted(&case, tokens).unwrap() {
-                assert!(distance.passes(), "{name} ({form}): {distance}");
+            for stored in Stored::all(&case).unwrap() {
+                let distance = stored.interpreted(&case, tokens).unwrap();
+                assert!(distance.passes(), "{name} ({}): {distance}", stored.form);
             }
+        }
+    }
+}
+
+#[test]
+fn families_on_the_processor_give_what_llama_cpp_does() {
+    let folder = Case::folder();
+    for name in Case::names(&folder).unwrap() {
+        let case = Case::read(&folder, &name).unwrap();
+        for stored in Stored::all(&case).unwrap() {
+            let form = stored.form;
+            let distance = stored.processed(&case, 64, 2).unwrap();
+            println!("{name} ({form}): {distance}");
+            assert!(distance.passes(), "{name} ({form}): {distance}");
         }
     }
 }
