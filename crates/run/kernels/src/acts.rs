@@ -37,7 +37,7 @@ pub enum Terms {
     Zero32(u8),
     /// i32: sum of 16 quants times minus the zero point.
     Zero16(u8),
-    /// f32: sum of 32 quants times the scale.
+    /// f32: sum of 32 quants times the scale before it was rounded, as a half unless it overflows.
     Sum,
     /// Two i16: sums of 32 quants each.
     Pairs32,

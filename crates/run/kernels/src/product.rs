@@ -6,7 +6,8 @@
 //! this order (`fma` rounds once):
 //!
 //! - numbers: `f = fma(w, x, f)` for each k;
-//! - blocks of 32: `f = fma(dot, d_w · d_x, f)`, then with minimums `f = fma(m, d_x · Σx, f)`;
+//! - blocks of 32: `f = fma(dot, d_w · d_x, f)`, then with minimums `f = fma(m, Σ, f)`,
+//!   where `Σ` is the token's sum ([`Terms::Sum`](crate::acts::Terms::Sum));
 //! - super-blocks of 256: `g = fma(dot, scale, g)` over the sub-blocks, then
 //!   `f = fma(g, d_w · d_x, f)`, or with minimums, whose sum `n` is an integer,
 //!   `f = fma(fnma(n, dmin, g · d_w), d_x, f)`.

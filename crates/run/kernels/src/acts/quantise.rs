@@ -104,11 +104,18 @@ fn q8<S: Simd>(s: S, x: &[f32; 32], terms: Terms, record: &mut [u8], n: usize, t
         sums = s.add_i(sums, quants);
     }
     let sum = s.sum_i(sums);
+    let exact_scale = scale;
     let scale = F16::from_f32(scale).to_f32();
     put(record, 32 * n + 4 * t, scale.to_le_bytes());
     let term = match terms {
         Terms::Zero32(zero) => (-i32::from(zero) * sum).to_le_bytes(),
-        Terms::Sum => (scale * sum as f32).to_le_bytes(),
+        Terms::Sum => {
+            // llama.cpp keeps this as a half, and it counts: every row's minimum is multiplied by
+            // it, so that the rounding shifts all outputs alike (6 × the divergence without it).
+            let sum = exact_scale * sum as f32;
+            let half = F16::from_f32(sum).to_f32();
+            (if half.is_finite() { half } else { sum }).to_le_bytes()
+        }
         Terms::Zero16(_) | Terms::Pairs32 | Terms::Pairs16 => {
             unreachable!("blocks of 32 have one scale and one sum")
         }

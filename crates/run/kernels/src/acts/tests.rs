@@ -18,6 +18,16 @@ pub(crate) fn q8(x: &[f32]) -> (f32, Vec<i32>) {
     (F16::from_f32(scale).to_f32(), quants)
 }
 
+/// The sum that minimums are multiplied by, of a block of 32: rounded to a half where it can be.
+pub(crate) fn q8_sum(x: &[f32]) -> f32 {
+    let (rounded, quants) = q8(x);
+    let magnitude = x.iter().fold(0.0f32, |m, v| m.max(v.abs()));
+    let scale = if rounded.is_finite() { magnitude / 127.0 } else { rounded };
+    let sum = scale * quants.iter().sum::<i32>() as f32;
+    let half = F16::from_f32(sum).to_f32();
+    if half.is_finite() { half } else { sum }
+}
+
 /// The scale and the quants of one block of 256 by the rule of `quantize_row_q8_K_ref`.
 pub(crate) fn q8k(x: &[f32]) -> (f32, Vec<i32>) {
     if x.iter().any(|v| !v.is_finite()) {
