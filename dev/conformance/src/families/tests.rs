@@ -54,13 +54,12 @@ fn imported_families_compute_what_llama_cpp_does() {
 
 #[test]
 fn families_on_the_processor_give_what_llama_cpp_does() {
-    let folder = Case::folder();
-    for name in Case::names(&folder).unwrap() {
-        let case = Case::read(&folder, &name).unwrap();
+    // One of each kind; `cargo xtask conformance families` runs all.
+    for name in ["bert", "gemma2", "llama-q4_1", "mixtral-q4_0", "phi3-long", "qwen3-q4_k_m"] {
+        let case = Case::read(&Case::folder(), name).unwrap();
         for stored in Stored::all(&case).unwrap() {
             let form = stored.form;
             let distance = stored.processed(&case, 64, 2).unwrap();
-            println!("{name} ({form}): {distance}");
             assert!(distance.passes(), "{name} ({form}): {distance}");
         }
     }
