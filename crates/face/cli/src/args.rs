@@ -40,7 +40,7 @@ Examples:
 #[command(name = "ledge", version, about = ABOUT, after_long_help = CODES, max_term_width = 100)]
 pub(crate) struct Cli {
     #[command(flatten)]
-    pub(crate) common: Common,
+    pub(crate) manner: Manner,
     #[command(subcommand)]
     pub(crate) verb: Verb,
 }
@@ -50,9 +50,9 @@ pub(crate) fn definition() -> clap::Command {
     Cli::command()
 }
 
-/// What every verb understands.
+/// How every verb speaks.
 #[derive(Args, Clone, Debug)]
-pub(crate) struct Common {
+pub(crate) struct Manner {
     /// Print JSON: one object, or one a line while streaming
     #[arg(long, global = true, help_heading = "Output")]
     pub(crate) json: bool,

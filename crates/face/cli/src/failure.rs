@@ -3,7 +3,7 @@
 //! The lines say what happened, where, and what to try. Codes are those of the manual (`ledge
 //! --help`); a closed pipe is no failure.
 
-use crate::args::Common;
+use crate::args::Manner;
 use engine::{EngineError, fit::DoesNotFit, llm::session, store::StoreError};
 use serde_json::{Value, json};
 use std::{fmt, io, path::Path};
@@ -115,11 +115,11 @@ impl Failure {
     }
 
     /// Prints the three lines, and an object for scripts.
-    pub(crate) fn show(&self, common: &Common) {
+    pub(crate) fn show(&self, manner: &Manner) {
         if self.exit == Exit::ClosedPipe || self.told {
             return;
         }
-        if common.json {
+        if manner.json {
             let mut object = json!({
                 "exit": self.exit as u8,
                 "what": self.words.what,

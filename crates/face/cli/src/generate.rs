@@ -3,7 +3,7 @@
 //! What is produced is shown at once; after Ctrl-C the report still tells how far it came.
 
 use crate::{
-    args::{Common, SamplingArgs},
+    args::{Manner, SamplingArgs},
     failure::{Failure, Result},
     output::Output,
     report::{Report, token_object},
@@ -39,7 +39,7 @@ pub(crate) struct Wanted {
 /// Shows tokens as they come.
 #[derive(Debug)]
 pub(crate) struct Show<'a> {
-    pub(crate) common: &'a Common,
+    pub(crate) manner: &'a Manner,
     pub(crate) interrupt: &'a Interrupt,
     pub(crate) output: &'a mut Output,
     pub(crate) report: &'a mut Report,
@@ -50,7 +50,7 @@ impl Show<'_> {
         if token.token.is_some() {
             self.report.token();
         }
-        if self.common.json {
+        if self.manner.json {
             self.output.line(&token_object(token, top))?;
         } else {
             self.output.write(&token.text)?;
@@ -92,7 +92,7 @@ impl Show<'_> {
         } else {
             None
         };
-        let watch = Watch::new(self.interrupt, self.common, "");
+        let watch = Watch::new(self.interrupt, self.manner, "");
         let mut best: Vec<Sampled> = Vec::new();
         while !self.interrupt.is_set() {
             let Some(piece) = generation.next(session, &watch)? else { break };

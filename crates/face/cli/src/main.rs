@@ -29,11 +29,11 @@ fn main() -> ExitCode {
             return if printed.is_ok() { ExitCode::from(code) } else { ExitCode::SUCCESS };
         }
     };
-    let common = cli.common.clone();
+    let manner = cli.manner.clone();
     match verbs::run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            failure.show(&common);
+            failure.show(&manner);
             ExitCode::from(failure.exit as u8)
         }
     }

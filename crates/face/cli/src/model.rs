@@ -4,7 +4,7 @@
 //! text for the model inside the program.
 
 use crate::{
-    args::{Common, ModelArgs},
+    args::{Manner, ModelArgs},
     failure::{Failure, Result},
     signals::Interrupt,
     watch::Watch,
@@ -72,10 +72,10 @@ pub(crate) fn load(
     model: &Arc<ModelFile>,
     request: Request,
     interrupt: &Interrupt,
-    common: &Common,
+    manner: &Manner,
 ) -> Result<ledge::LanguageModel> {
     let solved = ledge::Plan::for_model(Arc::clone(model)).request(request).solve()?;
-    if common.verbose {
+    if manner.verbose {
         eprintln!(
             "{}: context {}, {} threads, {} promised",
             model.label(),
@@ -84,7 +84,7 @@ pub(crate) fn load(
             solved.promise().total()
         );
     }
-    let watch = Watch::new(interrupt, common, "loading");
+    let watch = Watch::new(interrupt, manner, "loading");
     Ok(solved.load_with(&watch)?)
 }
 

@@ -2,7 +2,7 @@
 //!
 //! The same record is a line for a person and an object for scripts; fields are only ever added.
 
-use crate::{args::Common, failure::Result, output::Output};
+use crate::{args::Manner, failure::Result, output::Output};
 use plan::Promise;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -63,8 +63,8 @@ impl Report {
     }
 
     /// Says something that the user did not ask for.
-    pub(crate) fn notice(&mut self, common: &Common, notice: &str) {
-        if !common.quiet && !common.json {
+    pub(crate) fn notice(&mut self, manner: &Manner, notice: &str) {
+        if !manner.quiet && !manner.json {
             eprintln!("note: {notice}");
         }
         self.notices.push(notice.to_owned());
@@ -81,9 +81,9 @@ impl Report {
     }
 
     /// Shows the closing line, or the object.
-    pub(crate) fn close(&self, common: &Common, output: &mut Output) -> Result<()> {
+    pub(crate) fn close(&self, manner: &Manner, output: &mut Output) -> Result<()> {
         let peak = engine::device::resident().map(|resident| resident.peak);
-        if common.json {
+        if manner.json {
             let report = json!({
                 "model": { "id": self.model },
                 "plan": {
@@ -109,7 +109,7 @@ impl Report {
             output.line(&json!({ "report": report }).to_string())?;
             return output.flush();
         }
-        if !common.quiet {
+        if !manner.quiet {
             let first = self.first_token.map_or_else(
                 || "no token".to_owned(),
                 |first| format!("first token {:.0} ms", ms(first)),

@@ -16,7 +16,7 @@ mod template;
 mod tokenize;
 
 use crate::{
-    args::{Cli, Common, Verb},
+    args::{Cli, Manner, Verb},
     failure::Result,
     signals::Interrupt,
 };
@@ -24,13 +24,13 @@ use crate::{
 /// What every verb is given beside its arguments.
 #[derive(Debug)]
 pub(crate) struct Scene {
-    pub(crate) common: Common,
+    pub(crate) manner: Manner,
     pub(crate) interrupt: Interrupt,
 }
 
 /// Does what the command line says.
 pub(crate) fn run(cli: Cli) -> Result<()> {
-    let scene = Scene { common: cli.common, interrupt: Interrupt::install() };
+    let scene = Scene { manner: cli.manner, interrupt: Interrupt::install() };
     match cli.verb {
         Verb::Run(args) => run::run(&args, &scene),
         Verb::Chat(args) => chat::run(&args, &scene),

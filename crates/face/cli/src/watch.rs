@@ -2,7 +2,7 @@
 //!
 //! Progress is shown on a terminal only and leaves no trace when the call ends.
 
-use crate::{args::Common, signals::Interrupt};
+use crate::{args::Manner, signals::Interrupt};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use plan::Control;
 use std::io::{self, IsTerminal as _};
@@ -16,8 +16,8 @@ pub(crate) struct Watch {
 
 impl Watch {
     /// Watches a call that is described by `what`.
-    pub(crate) fn new(interrupt: &Interrupt, common: &Common, what: &'static str) -> Self {
-        let shown = !common.quiet && !common.json && io::stderr().is_terminal();
+    pub(crate) fn new(interrupt: &Interrupt, manner: &Manner, what: &'static str) -> Self {
+        let shown = !manner.quiet && !manner.json && io::stderr().is_terminal();
         let target =
             if shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(Some(0), target).with_message(what);

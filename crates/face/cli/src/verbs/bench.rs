@@ -18,7 +18,7 @@ pub(crate) fn run(args: &Bench, scene: &Scene) -> Result<()> {
     let file = model::open(args.path.as_deref())?;
     let mut request = model::request(&args.model);
     request.context = Some(request.context.unwrap_or(args.prompt + args.n));
-    let lm = model::load(&file, request, &scene.interrupt, &scene.common)?;
+    let lm = model::load(&file, request, &scene.interrupt, &scene.manner)?;
     let vocabulary = file.model().settings.vocabulary;
     // Any tokens do: the work does not depend on which.
     let token = |i: u64| TokenId(u32::try_from((i * 7 + 1) % vocabulary).unwrap_or(0));
@@ -26,7 +26,7 @@ pub(crate) fn run(args: &Bench, scene: &Scene) -> Result<()> {
     let mut session = lm.engine().session()?;
     let mut prompts = Vec::new();
     let mut steps: Vec<Duration> = Vec::new();
-    let watch = Watch::new(&scene.interrupt, &scene.common, "measuring");
+    let watch = Watch::new(&scene.interrupt, &scene.manner, "measuring");
     for repeat in 0..=args.repeat {
         session.truncate(0);
         let begin = Instant::now();
@@ -57,7 +57,7 @@ pub(crate) fn run(args: &Bench, scene: &Scene) -> Result<()> {
     let (p90, p99) = (quantile(&steps, 0.9), quantile(&steps, 0.99));
     let peak = engine::device::resident().map(|resident| resident.peak);
     let mut output = Output::stdout();
-    if scene.common.json {
+    if scene.manner.json {
         let object = json!({
             "prompt_tokens": args.prompt,
             "tokens": args.n,

@@ -27,7 +27,7 @@ pub(crate) fn run(args: &Chat, scene: &Scene) -> Result<()> {
     template::source(&file, &args.template)?;
     let begin = Instant::now();
     let request = model::request(&args.model);
-    let lm = model::load(&file, request, &scene.interrupt, &scene.common)?;
+    let lm = model::load(&file, request, &scene.interrupt, &scene.manner)?;
     let load = begin.elapsed();
     let kv = format!("{:?}", args.model.kv).to_ascii_lowercase();
     let mut chat = template::chat(&lm, &args.template)?;
@@ -42,7 +42,7 @@ pub(crate) fn run(args: &Chat, scene: &Scene) -> Result<()> {
     let mut output = Output::stdout();
     let mut line = String::new();
     loop {
-        if at_terminal && !scene.common.json {
+        if at_terminal && !scene.manner.json {
             output.write("> ")?;
             output.flush()?;
         }
@@ -71,17 +71,17 @@ pub(crate) fn run(args: &Chat, scene: &Scene) -> Result<()> {
             Err(failure) if failure.is_cancelled() => scene.interrupt.clear(),
             // The turn is taken back, so that a shorter one can be tried.
             Err(failure) if at_terminal && failure.exit != Exit::ClosedPipe => {
-                failure.show(&scene.common);
+                failure.show(&scene.manner);
                 chat.conversation().messages.pop();
                 continue;
             }
             Err(failure) => return Err(failure),
         }
-        if !scene.common.json {
+        if !scene.manner.json {
             output.line("")?;
         }
         output.flush()?;
-        report.close(&scene.common, &mut output)?;
+        report.close(&scene.manner, &mut output)?;
     }
 }
 
@@ -94,11 +94,11 @@ fn turn(
     report: &mut Report,
 ) -> Result<()> {
     let until = until(&args.sampling, None)?;
-    let watch = Watch::new(&scene.interrupt, &scene.common, "prompt");
+    let watch = Watch::new(&scene.interrupt, &scene.manner, "prompt");
     let held = chat.text().session().history().len() as u64;
     let mut turn = chat.stream_until(sampling.clone(), until, &watch)?;
-    let (common, interrupt) = (&scene.common, &scene.interrupt);
-    let shown = Show { common, interrupt, output, report: &mut *report }.turn(&mut turn);
+    let (manner, interrupt) = (&scene.manner, &scene.interrupt);
+    let shown = Show { manner, interrupt, output, report: &mut *report }.turn(&mut turn);
     drop(turn);
     let prompt = once::prompt_tokens(chat, report.produced);
     report.prompt(prompt, held.min(prompt));

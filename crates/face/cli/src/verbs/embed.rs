@@ -41,7 +41,14 @@ pub(crate) fn run(args: &Embed, scene: &Scene) -> Result<()> {
             let mut output = Output::stdout();
             for text in texts {
                 let vector = vector(&mut embedder, text, scene)?;
-                output.line(&json!({ "text": text, "embedding": vector }).to_string())?;
+                // Numbers as short as single precision allows; JSON has none that are not finite.
+                let numbers: Vec<String> = vector
+                    .iter()
+                    .map(|x| if x.is_finite() { x.to_string() } else { "null".to_owned() })
+                    .collect();
+                let text = json!(text);
+                let numbers = numbers.join(",");
+                output.line(&format!("{{\"text\":{text},\"embedding\":[{numbers}]}}"))?;
                 output.flush()?;
             }
             output.finish()

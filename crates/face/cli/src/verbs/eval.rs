@@ -45,7 +45,7 @@ fn load(
     // Rows of logits are wide: a moderate run keeps them small.
     request.chunk = request.chunk.min(128);
     request.rows = request.chunk;
-    model::load(&file, request, &scene.interrupt, &scene.common)
+    model::load(&file, request, &scene.interrupt, &scene.manner)
 }
 
 fn tokens(lm: &LanguageModel, text: &str) -> Result<Vec<TokenId>> {
@@ -66,12 +66,12 @@ fn ppl(args: &EvalPpl, scene: &Scene) -> Result<()> {
     let window = usize::try_from(lm.engine().context()).unwrap_or(usize::MAX);
     let mut session = lm.engine().session()?;
     let stride = args.stride.map(std::num::NonZeroUsize::get);
-    let watch = Watch::new(&scene.interrupt, &scene.common, "evaluating");
+    let watch = Watch::new(&scene.interrupt, &scene.manner, "evaluating");
     let result = perplexity(&mut session, &ids, window, stride, begin, &watch);
     drop(watch);
     let found = result?;
     let mut output = Output::stdout();
-    if scene.common.json {
+    if scene.manner.json {
         let object = json!({
             "ppl": found.ppl(),
             "error": found.error(),
@@ -101,7 +101,7 @@ fn logits(args: &EvalLogits, scene: &Scene) -> Result<()> {
     let mut matrix = Matrix::create(&args.output, ids.len() as u64, vocabulary)?;
     let mut session = lm.engine().session()?;
     let mut written = Ok(());
-    let watch = Watch::new(&scene.interrupt, &scene.common, "evaluating");
+    let watch = Watch::new(&scene.interrupt, &scene.manner, "evaluating");
     each_row(&mut session, &ids, &watch, |_, row| {
         if written.is_ok() {
             written = matrix.row(row);
@@ -133,7 +133,7 @@ fn kl(args: &EvalKl, scene: &Scene) -> Result<()> {
         return Err(engine::EngineError::TextTooShort { need: window as u64, have }.into());
     }
     let mut sessions = [base.engine().session()?, other.engine().session()?];
-    let watch = Watch::new(&scene.interrupt, &scene.common, "comparing");
+    let watch = Watch::new(&scene.interrupt, &scene.manner, "comparing");
     let mut found = Divergence::default();
     let count = ids.len() / window;
     for (index, piece) in ids.chunks_exact(window).enumerate() {
@@ -143,7 +143,7 @@ fn kl(args: &EvalKl, scene: &Scene) -> Result<()> {
     drop(watch);
     let (mean, p99, most) = (found.mean(), found.quantile(0.99), found.quantile(1.0));
     let mut output = Output::stdout();
-    if scene.common.json {
+    if scene.manner.json {
         let object = json!({
             "kl_mean": mean,
             "kl_p99": p99,
@@ -204,7 +204,7 @@ fn sts(args: &EvalSts, scene: &Scene) -> Result<()> {
     let scores: Vec<f64> = pairs.iter().map(|(score, _, _)| *score).collect();
     let correlation = spearman(&scores, &cosines);
     let mut output = Output::stdout();
-    if scene.common.json {
+    if scene.manner.json {
         let object: Value =
             json!({ "spearman": correlation, "pairs": pairs.len(), "cosines": cosines });
         output.line(&object.to_string())?;

@@ -86,7 +86,7 @@ struct View<'a> {
 
 impl View<'_> {
     fn show(&self, args: &Inspect, scene: &Scene, output: &mut Output) -> Result<()> {
-        if scene.common.json {
+        if scene.manner.json {
             return output.line(&self.object(args).to_string());
         }
         for (name, value) in self.facts() {

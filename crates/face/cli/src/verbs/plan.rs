@@ -40,10 +40,10 @@ pub(crate) fn run(args: &Plan, scene: &Scene) -> Result<()> {
         Err(error) => return Err(error.into()),
     };
     let mut output = Output::stdout();
-    if scene.common.json {
+    if scene.manner.json {
         output.line(&object(&solved, args.model.memory, refusal.as_ref()).to_string())?;
     } else {
-        let detail = if scene.common.verbose { Detail::All } else { Detail::Sums };
+        let detail = if scene.manner.verbose { Detail::All } else { Detail::Sums };
         let fits = args.model.memory.map(|memory| (memory, refusal.is_none()));
         table(&mut output, &solved, fits, detail)?;
     }
@@ -56,7 +56,7 @@ pub(crate) fn run(args: &Plan, scene: &Scene) -> Result<()> {
 
 /// With --json the object has told everything already.
 fn quietly(failure: Failure, scene: &Scene) -> Failure {
-    if scene.common.json { failure.told() } else { failure }
+    if scene.manner.json { failure.told() } else { failure }
 }
 
 fn object(solved: &Solved, memory: Option<Bytes>, refusal: Option<&DoesNotFit>) -> Value {

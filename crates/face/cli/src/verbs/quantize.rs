@@ -29,7 +29,7 @@ pub(crate) fn run(args: &Quantize, scene: &Scene) -> Result<()> {
     let source = Source::open(args)?;
     let conversion = Conversion::new(source.gguf(), mix).map_err(|error| named(error, args))?;
     let summary = conversion.summary();
-    if summary.requantized > 0 && !scene.common.quiet && !scene.common.json {
+    if summary.requantized > 0 && !scene.manner.quiet && !scene.manner.json {
         let count = summary.requantized;
         eprintln!("note: {count} tensors were quantised before and lose a second time");
     }
@@ -44,7 +44,7 @@ pub(crate) fn run(args: &Quantize, scene: &Scene) -> Result<()> {
             origin.ok_or_else(|| Failure::new(Exit::Ours, "a part of the model is gone"))?;
         Ok(origin.read_at(offset, out)?)
     };
-    let watch = Watch::new(&scene.interrupt, &scene.common, "writing");
+    let watch = Watch::new(&scene.interrupt, &scene.manner, "writing");
     let written: Result<()> = conversion.write(&mut read, &pool, &mut output, &watch);
     drop(watch);
     written?;
@@ -54,7 +54,7 @@ pub(crate) fn run(args: &Quantize, scene: &Scene) -> Result<()> {
 
 fn report(args: &Quantize, scene: &Scene, summary: &Summary, mix: Mix) -> Result<()> {
     let mut output = Output::stdout();
-    if scene.common.json {
+    if scene.manner.json {
         let object = json!({
             "output": args.output.display().to_string(),
             "type": mix.name(),
@@ -65,7 +65,7 @@ fn report(args: &Quantize, scene: &Scene, summary: &Summary, mix: Mix) -> Result
             "bytes": summary.bytes.0,
         });
         output.line(&object.to_string())?;
-    } else if !scene.common.quiet {
+    } else if !scene.manner.quiet {
         eprintln!(
             "{}: {} tensors, {} converted, {} of {}",
             args.output.display(),

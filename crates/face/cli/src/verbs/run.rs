@@ -32,15 +32,15 @@ pub(crate) fn run(args: &Run, scene: &Scene) -> Result<()> {
     let mut output = Output::open(args.output.as_deref())?;
     let begin = Instant::now();
     let request = model::request(&args.model);
-    let lm = model::load(&file, request, &scene.interrupt, &scene.common)?;
+    let lm = model::load(&file, request, &scene.interrupt, &scene.manner)?;
     let kv = format!("{:?}", args.model.kv).to_ascii_lowercase();
     let mut report = Report::begin(&lm, &kv, sampling.seed, begin.elapsed());
     if !args.chat && file.template().is_some() {
         let notice = "the model has a chat template; --chat makes the prompt a user's turn";
-        report.notice(&scene.common, notice);
+        report.notice(&scene.manner, notice);
     }
     let mut show = Show {
-        common: &scene.common,
+        manner: &scene.manner,
         interrupt: &scene.interrupt,
         output: &mut output,
         report: &mut report,
@@ -53,11 +53,11 @@ pub(crate) fn run(args: &Run, scene: &Scene) -> Result<()> {
     };
     let cancelled = generated.as_ref().is_err_and(Failure::is_cancelled);
     if generated.is_ok() || cancelled {
-        if args.output.is_none() && !scene.common.json {
+        if args.output.is_none() && !scene.manner.json {
             output.line("")?;
         }
         output.flush()?;
-        report.close(&scene.common, &mut output)?;
+        report.close(&scene.manner, &mut output)?;
         output.finish()?;
     }
     generated
@@ -89,16 +89,16 @@ fn go_on(
         let kept = lm.tokenizer()?.prefix().len();
         ids.drain(kept..kept + dropped);
         let notice = format!("dropped {dropped} tokens from the beginning of the prompt");
-        show.report.notice(show.common, &notice);
+        show.report.notice(show.manner, &notice);
     }
     let mut text = lm.text()?;
     show.report.prompt(ids.len() as u64, 0);
     {
-        let watch = Watch::new(show.interrupt, show.common, "prompt");
+        let watch = Watch::new(show.interrupt, show.manner, "prompt");
         text.push_ids(&ids, &watch)?;
     }
     // A person sees the text as one; a pipe gets what was produced.
-    if !show.common.json && args.output.is_none() && io::stdout().is_terminal() {
+    if !show.manner.json && args.output.is_none() && io::stdout().is_terminal() {
         show.output.write(prompt)?;
         show.output.flush()?;
     }
@@ -120,7 +120,7 @@ fn answer(
         chat.system(system);
     }
     chat.user(prompt);
-    let watch = Watch::new(&scene.interrupt, &scene.common, "prompt");
+    let watch = Watch::new(&scene.interrupt, &scene.manner, "prompt");
     let mut turn = chat.stream_until(sampling.clone(), wanted.until, &watch)?;
     let shown = show.turn(&mut turn);
     drop(turn);

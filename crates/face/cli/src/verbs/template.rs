@@ -61,7 +61,7 @@ pub(crate) fn run(args: &Template, scene: &Scene) -> Result<()> {
     let template = ChatTemplate::parse(&source);
     let rendered = template.and_then(|template| template.render(&conversation, &options));
     let rendered = rendered.map_err(|error| failure::template(&error))?;
-    if scene.common.json {
+    if scene.manner.json {
         let parts = rendered.parts();
         let parts: Vec<Value> = parts
             .iter()

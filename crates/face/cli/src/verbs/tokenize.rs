@@ -39,7 +39,7 @@ fn encode(
         tokenizer.encode(text, special)
     };
     let numbers: Vec<u32> = ids.iter().map(|id| id.0).collect();
-    if scene.common.json {
+    if scene.manner.json {
         let pieces: Vec<String> = ids.iter().map(|id| tokenizer.piece(*id)).collect();
         return output.line(&json!({ "ids": numbers, "pieces": pieces }).to_string());
     }
@@ -64,7 +64,7 @@ fn decode(
     let ids: Vec<TokenId> = arrays::ids(text, tokenizer.n_tokens(), "the ids")?;
     let controls = if args.special { Controls::Show } else { Controls::Hide };
     let bytes = tokenizer.decode_with(&ids, controls);
-    if scene.common.json {
+    if scene.manner.json {
         let text = String::from_utf8_lossy(&bytes);
         return output.line(&json!({ "text": text }).to_string());
     }

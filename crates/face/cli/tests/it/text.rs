@@ -194,3 +194,17 @@ fn benches_print_their_rates() {
         assert!(object[key].as_f64().is_some_and(|number| number > 0.0), "{key}: {object}");
     }
 }
+
+#[test]
+fn a_model_is_written_in_other_types_and_runs() {
+    let folder = scratch("quantize");
+    let (house, out) = (house(), folder.join("small.gguf"));
+    let arguments = ["quantize", words(&house), words(&out), "q4_k_m", "--json"];
+    let object = json(&good(&arguments));
+    assert!(object["bytes"].as_u64() < object["source_bytes"].as_u64(), "{object}");
+    let shown = good(&["inspect", words(&out)]);
+    assert!(shown.contains("Q4_K"), "{shown}");
+    assert!(!good(&["run", words(&out), "The sea was", "-n", "2", "-q"]).is_empty());
+    let vector = json(&good(&["embed", words(&out), "The sea"]));
+    assert!(vector["embedding"].as_array().is_some_and(|vector| vector.len() >= 256));
+}
