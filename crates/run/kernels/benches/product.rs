@@ -18,8 +18,11 @@ use tensor::TensorType;
 /// Elements of a row: Llama-3.2-1B's model width.
 const K: usize = 2048;
 
+/// Bytes of a cache line, which panels and tokens begin at.
+const LINE: usize = 64;
+
 /// Bursts of a measurement.
-const BURSTS: usize = 200;
+const BURSTS: usize = 300;
 
 /// Dot products of sixteen rows and eight tokens out of registers, nothing else.
 struct Peak<'a>(&'a [[u8; 64]; 4]);
@@ -92,15 +95,19 @@ fn measure(isa: Isa, ty: TensorType, tokens: usize) -> (f64, f64) {
     let rows = 4 * LANES;
     let bytes = panel::packed_bytes(ty, rows, K).expect("a type with panels");
     // Any bytes do: the speed does not depend on them as long as scales are ordinary numbers.
-    let packed: Vec<u8> = (0x30..0x40).cycle().take(bytes).collect();
+    let packed: Vec<u8> = (0x30..0x40).cycle().take(bytes + LINE).collect();
+    let packed = &packed[packed.as_ptr().align_offset(LINE)..][..bytes];
     let x: Vec<f32> = (0..tokens * K).map(|i| (i % 61) as f32 - 30.0).collect();
     let kind = ActKind::of(ty).expect("a type with a product");
-    let mut buffer = vec![0; kind.bytes(K, tokens)];
+    let bytes = kind.bytes(K, tokens);
+    let mut buffer = vec![0; bytes + LINE];
+    let start = buffer.as_ptr().align_offset(LINE);
+    let buffer = &mut buffer[start..start + bytes];
     let quantise = best(|| {
-        Acts::quantise(isa, kind, K, black_box(&x), &mut buffer);
+        Acts::quantise(isa, kind, K, black_box(&x), buffer);
     });
-    let acts = Acts::from_bytes(isa, kind, K, tokens, &buffer);
-    let panels = Panels::new(ty, rows, K, &packed);
+    let acts = Acts::from_bytes(isa, kind, K, tokens, buffer);
+    let panels = Panels::new(ty, rows, K, packed);
     let mut last = 0.0;
     let seconds = best(|| {
         product_each(black_box(&panels), 0..panels.count(), &acts, |_, _, values| {

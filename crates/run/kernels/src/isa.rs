@@ -184,6 +184,9 @@ pub trait Simd: Copy {
 
     /// Tokens that a product kernel should take at once: what the registers hold.
     const TILE: usize;
+    /// Registers hold the integer sums of two blocks, whose instructions then alternate: eight
+    /// sums alone do not hide the latency of two dot products a cycle.
+    const PAIRED: bool;
     /// [`dot16`](Self::dot16) with a [`Bound`] of 128 and more subtracts 128 from every weight byte.
     const CENTERED: bool;
 

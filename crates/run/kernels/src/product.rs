@@ -136,7 +136,7 @@ fn dense(
 ) {
     let Some(unpack) = kernel.unpack else { return };
     let (isa, wide) = (acts.isa(), acts.isa().tile());
-    let mut scratch = [[[0; 64]; 8]; SLICE_K / 32];
+    let mut scratch = [DenseBlock([[0; 64]; 8]); SLICE_K / 32];
     let mut sums = [[0.0; LANES]; SHARING];
     let sums = &mut sums[..tokens.len()];
     let slice_bytes = panel_bytes(weights.ty(), SLICE_K).expect("it has a product");

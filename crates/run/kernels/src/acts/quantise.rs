@@ -36,19 +36,28 @@ impl Kernel for Rows<'_> {
         let record_bytes = n * kind.record_bytes();
         for t in 0..n {
             let row = &x[t * k..(t + 1) * k];
-            for i in 0..tile.len() / record_bytes {
-                let record = &mut tile[i * record_bytes..(i + 1) * record_bytes];
-                match kind {
-                    ActKind::F32 => {
+            let count = tile.len() / record_bytes;
+            match kind {
+                ActKind::F32 => {
+                    for i in 0..count {
                         let x = if i < k { row[i] } else { 0.0 };
-                        put(record, 4 * t, x.to_le_bytes());
+                        put(tile, 4 * (n * i + t), x.to_le_bytes());
                     }
-                    ActKind::Q8(terms) => {
-                        let (blocks, _) = row.as_chunks();
+                }
+                ActKind::Q8(terms) => {
+                    let (blocks, _) = row.as_chunks();
+                    for i in 0..count {
                         let block = if i < blocks.len() { &blocks[i] } else { &[0.0; 32] };
+                        let record = &mut tile[i * record_bytes..(i + 1) * record_bytes];
                         q8(s, block, terms, record, n, t);
                     }
-                    ActKind::Q8K(terms) => q8k(s, &row.as_chunks().0[i], terms, record, n, t),
+                }
+                ActKind::Q8K(terms) => {
+                    let (blocks, _) = row.as_chunks();
+                    for i in 0..count {
+                        let record = &mut tile[i * record_bytes..(i + 1) * record_bytes];
+                        q8k(s, &blocks[i], terms, record, n, t);
+                    }
                 }
             }
         }

@@ -84,6 +84,7 @@ impl Simd for NeonDot {
     type B = B;
 
     const TILE: usize = 4;
+    const PAIRED: bool = false;
     const CENTERED: bool = true;
 
     ops! {

@@ -96,6 +96,7 @@ impl Simd for Scalar {
     type B = [u8; 64];
 
     const TILE: usize = 1;
+    const PAIRED: bool = false;
     const CENTERED: bool = false;
 
     #[inline(always)]

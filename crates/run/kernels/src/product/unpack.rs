@@ -97,6 +97,6 @@ fn variant<S: Simd, L: SuperBlocks, const VARIANT: u32>(
 #[inline(always)]
 fn write<S: Simd, const HALF: usize>(s: S, weights: [S::B; 4], block: &mut DenseBlock) {
     for c in 0..4 {
-        s.store_b(weights[c], &mut block[4 * HALF + c]);
+        s.store_b(weights[c], &mut block.0[4 * HALF + c]);
     }
 }

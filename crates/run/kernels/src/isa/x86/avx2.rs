@@ -57,6 +57,7 @@ impl Simd for Avx2 {
     type B = I;
 
     const TILE: usize = 2;
+    const PAIRED: bool = false;
     const CENTERED: bool = true;
 
     ops! {

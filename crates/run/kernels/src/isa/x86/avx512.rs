@@ -63,6 +63,7 @@ impl Simd for Avx512Vnni {
     type B = __m512i;
 
     const TILE: usize = 8;
+    const PAIRED: bool = true;
     const CENTERED: bool = false;
 
     ops! {
