@@ -40,8 +40,13 @@ const TILE_MAX: usize = 8;
 /// Bytes of panels that are kept in the second-level cache while all tiles pass over them.
 const CACHED_PANELS: usize = 256 << 10;
 
-/// Elements of k that are unpacked at once: the bytes, 16 KiB, stay in the first-level cache.
+/// Elements of k that are unpacked at once: 16 KiB a panel, and a tile's quants for them stay in
+/// the first-level cache.
 const SLICE_K: usize = 1024;
+
+/// Panels that are unpacked together, so that each tile is read from afar once for all of them:
+/// waiting for quants costs more than waiting for weights, which are loaded ahead.
+const UNPACKED_PANELS: usize = 4;
 
 /// Tokens that share an unpacked slice, and whose quants stay in the second-level cache.
 const SHARING: usize = 128;
@@ -125,7 +130,8 @@ fn fused(
 
 /// Multiplies a group of tokens in tiles of full width, unpacking each slice of k once.
 ///
-/// Takes 24 KiB of stack, as the crate does not allocate.
+/// Takes 96 KiB of stack, as the crate does not allocate.
+#[expect(clippy::large_stack_arrays, reason = "threads have more, and the crate allocates nothing")]
 fn dense(
     kernel: &Kernel,
     weights: &Panels<'_>,
@@ -136,23 +142,34 @@ fn dense(
 ) {
     let Some(unpack) = kernel.unpack else { return };
     let (isa, wide) = (acts.isa(), acts.isa().tile());
-    let mut scratch = [DenseBlock([[0; 64]; 8]); SLICE_K / 32];
-    let mut sums = [[0.0; LANES]; SHARING];
-    let sums = &mut sums[..tokens.len()];
+    let mut scratch = [[DenseBlock([[0; 64]; 8]); SLICE_K / 32]; UNPACKED_PANELS];
+    let mut sums = [[[0.0; LANES]; SHARING]; UNPACKED_PANELS];
     let slice_bytes = panel_bytes(weights.ty(), SLICE_K).expect("it has a product");
     let record_bytes = acts.kind().bytes(SLICE_K, wide);
-    for idx in panels {
-        sums.fill([0.0; LANES]);
-        for (slice, panel) in weights.panel(idx).chunks(slice_bytes).enumerate() {
-            unpack(isa, panel, &mut scratch);
-            for (i, out) in sums.chunks_mut(wide).enumerate() {
-                let tile = acts.full_tile(tokens.start + i * wide);
-                let tile = &tile[slice * record_bytes..];
+    let part = |panel: usize, slice: usize| {
+        let panel = &weights.panel(panel)[slice * slice_bytes..];
+        &panel[..panel.len().min(slice_bytes)]
+    };
+    for first in panels.clone().step_by(UNPACKED_PANELS) {
+        let group = first..panels.end.min(first + UNPACKED_PANELS);
+        sums.as_flattened_mut().fill([0.0; LANES]);
+        for slice in 0..weights.panel_bytes().div_ceil(slice_bytes) {
+            for (idx, scratch) in group.clone().zip(&mut scratch) {
+                unpack(isa, part(idx, slice), scratch);
+            }
+            for token in tokens.clone().step_by(wide) {
+                let tile = &acts.full_tile(token)[slice * record_bytes..];
                 let tile = &tile[..tile.len().min(record_bytes)];
-                (kernel.multiply)(isa, Operands { panel, dense: Some(&scratch), tile, out });
+                let at = token - tokens.start;
+                for ((idx, scratch), sums) in group.clone().zip(&scratch).zip(&mut sums) {
+                    let (panel, out) = (part(idx, slice), &mut sums[at..at + wide]);
+                    (kernel.multiply)(isa, Operands { panel, dense: Some(scratch), tile, out });
+                }
             }
         }
-        emit(weights, idx, tokens.start, sums, each);
+        for (idx, sums) in group.zip(&sums) {
+            emit(weights, idx, tokens.start, &sums[..tokens.len()], each);
+        }
     }
 }
 
