@@ -27,8 +27,8 @@ impl Memory {
         if let Some(list) = self.constants.get(&weight.tensor) {
             return cast::to_bytes(list).get(..len);
         }
-        let info = self.table.get(&weight.tensor)?;
-        let start = info.offset + weight.ty.row_bytes(weight.first)? + row * weight.row_bytes();
+        let stored = self.table.get(&weight.tensor)?;
+        let start = stored.offset + weight.ty.row_bytes(weight.first)? + row * weight.row_bytes();
         self.file.get(usize::try_from(start).ok()?..)?.get(..len)
     }
 }

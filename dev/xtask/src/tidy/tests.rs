@@ -1,3 +1,5 @@
+use std::path::Path;
+
 use super::*;
 
 fn said(findings: &[Finding]) -> String {
@@ -8,6 +10,14 @@ fn said(findings: &[Finding]) -> String {
 fn check(check: Check, files: &[(&str, &str)], expected: &str) {
     let files: Vec<_> = files.iter().map(|(path, text)| SourceFile::new(*path, *text)).collect();
     assert_eq!(said(&check(&files)), expected);
+}
+
+#[test]
+fn the_workspace_is_tidy() {
+    let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
+    let files = source::read_all(root).unwrap();
+    assert!(files.iter().any(|file| file.path == "layers.toml"));
+    assert_eq!(said(&find(root, &files).unwrap()), "");
 }
 
 #[test]
