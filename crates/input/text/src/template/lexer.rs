@@ -76,9 +76,11 @@ impl<'s> Lexer<'s> {
 
     /// Handles the text up to the next tag, and the tag. False at the end.
     fn step(&mut self) -> Result<bool, TemplateError> {
-        let open = ["{{", "{%", "{#"];
-        let begin = open.iter().filter_map(|mark| self.rest.find(mark)).min();
-        let Some(begin) = begin else {
+        // One pass: looking for each mark by itself would read the whole rest for every tag.
+        let pairs = self.rest.as_bytes().windows(2);
+        let mut pairs = pairs.enumerate();
+        let begin = pairs.find(|(_, pair)| matches!(pair, [b'{', b'{' | b'%' | b'#']));
+        let Some((begin, _)) = begin else {
             let text = self.take(self.rest.len());
             self.text(text);
             return Ok(false);
