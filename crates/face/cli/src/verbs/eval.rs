@@ -48,8 +48,12 @@ fn load(
     model::load(&file, request, &scene.interrupt, &scene.manner)
 }
 
+/// The text's tokens after the begin token, where the model wants one: windows are then cut where
+/// llama-perplexity cuts them.
 fn tokens(lm: &LanguageModel, text: &str) -> Result<Vec<TokenId>> {
-    Ok(lm.tokenizer()?.encode(text, Special::Text))
+    let mut ids: Vec<TokenId> = begin(lm)?.into_iter().collect();
+    ids.extend(lm.tokenizer()?.encode(text, Special::Text));
+    Ok(ids)
 }
 
 /// The token that begins each window, where the model wants one.
