@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result};
 
 mod chores;
 mod ci;
+mod cross;
 mod functions;
 mod get;
 mod source;
@@ -22,6 +23,7 @@ Checks and chores of the workspace.
   cargo xtask tidy                  the house rules: layers, fences, names, dead files, reports
   cargo xtask get NAME… [--to DIR]  fetches real models into models/ (no NAME: lists them)
   cargo xtask conformance [NAME…]   checks against oracles; needs LEDGE_DATA
+  cargo xtask cross [MACHINE…]      the kernels' tests on emulated Arm and WebAssembly machines
   cargo xtask size                  builds the program and holds its size to the limit
   cargo xtask features              checks that each feature compiles alone
 ";
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
         ["tidy"] => tidy::run(&root()),
         ["get", rest @ ..] => get::run(&root(), rest),
         ["conformance", rest @ ..] => chores::conformance(&root(), rest),
+        ["cross", rest @ ..] => cross::run(&root(), rest),
         ["size"] => chores::size(&root()),
         ["features"] => chores::features(&root()),
         ["help" | "--help" | "-h"] => {
