@@ -1,7 +1,8 @@
-//! GGUF, safetensors and npy: bytes to tables and back.
+//! GGUF, safetensors, npy and ONNX: bytes to tables, and some of them back.
 //!
-//! A reader is given the first bytes of a file and the file's length, and returns a table of
-//! settings and tensor places that it owns; weights are never read here. Whatever the bytes are,
+//! A reader of weights is given the first bytes of a file and its length, and returns a table of
+//! settings and tensor places that it owns; a reader of networks ([`onnx`]) is given the whole
+//! file, as mapped, and borrows names and weights from it. Whatever the bytes are,
 //! the answer is a table or a [`FormatError`] that names the place: counts and sizes are checked
 //! against the file's length before anything is allocated, and what is allocated stays below
 //! 4 × the header + 16 MiB. Panics are ruled out by lint in this crate, `unsafe` by the compiler.
@@ -24,12 +25,15 @@ pub mod json;
 pub mod layout;
 pub mod limits;
 pub mod npy;
+pub mod onnx;
 pub mod safetensors;
 pub mod sniff;
 pub mod table;
 
+mod budget;
 mod cursor;
 mod memory;
+mod protobuf;
 
 pub use error::{FormatError, Label, Place};
 pub use layout::{Layout, TensorSink};

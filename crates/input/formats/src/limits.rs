@@ -32,6 +32,17 @@ pub const SAFETENSORS_METADATA_ENTRIES: u64 = 65_536;
 /// safetensors: files of one sharded model.
 pub const SAFETENSORS_FILES: u64 = 99_999;
 
+/// Networks (ONNX, TFLite): nesting of graphs, of types and of skipped groups.
+pub const NETWORK_DEPTH: u32 = 64;
+/// Networks: nodes of all graphs and functions of a file together.
+pub const NETWORK_NODES: u64 = 1 << 20;
+/// Networks: one name.
+pub const NETWORK_NAME_BYTES: u64 = 4096;
+/// Networks: number of dimensions of a tensor or of a value's type.
+pub const NETWORK_RANK: usize = 16;
+/// Networks: elements of one tensor.
+pub const NETWORK_ELEMENTS: u64 = 1 << 40;
+
 /// JSON: nesting of arrays and objects.
 pub const JSON_DEPTH: usize = 128;
 

@@ -142,11 +142,40 @@ pub fn sniff(prefix: &[u8]) -> Kind {
     if matches!(text.first(), Some(b'{' | b'[')) {
         return Kind::Json;
     }
-    // ModelProto: field 1 (ir_version, a small varint), then most often field 2 (producer) or 7.
-    match prefix {
-        [0x08, 1..=20, 0x12 | 0x1a | 0x22 | 0x2a | 0x32 | 0x3a | 0x42 | 0x72, ..] => Kind::OnnxLike,
-        _ => Kind::Unknown,
+    if looks_like_onnx(prefix) { Kind::OnnxLike } else { Kind::Unknown }
+}
+
+/// Fields of a `ModelProto` from the start on, its version of the format among them.
+fn looks_like_onnx(prefix: &[u8]) -> bool {
+    let mut rest = prefix;
+    let mut has_version = false;
+    while let Some((&tag, after)) = rest.split_first() {
+        rest = match (tag, after) {
+            // ir_version is small and has field number 1.
+            (0x08, &[1..=63, ref after @ ..]) => {
+                has_version = true;
+                after
+            }
+            // model_version: any number.
+            (0x28, after) => match after.iter().position(|&byte| byte < 0x80) {
+                Some(last @ 0..10) => after.get(last.saturating_add(1)..).unwrap_or_default(),
+                _ => return has_version,
+            },
+            // Texts, the graph, operator sets and settings: a length and that many bytes.
+            (
+                0x12 | 0x1a | 0x22 | 0x32 | 0x3a | 0x42 | 0x72,
+                &[length @ 0..0x80, ref after @ ..],
+            ) => match after.get(usize::from(length)..) {
+                Some(after) => after,
+                None => return has_version,
+            },
+            // Longer ones, and rare fields with two-byte tags, settle it.
+            (0x12 | 0x1a | 0x22 | 0x32 | 0x3a | 0x42 | 0x72, _)
+            | (0xa2 | 0xca | 0xd2, &[0x01, ..]) => return has_version,
+            _ => return false,
+        };
     }
+    has_version && prefix.len() > 2
 }
 
 /// A length below the limit, then the start of a JSON object.

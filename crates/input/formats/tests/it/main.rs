@@ -5,6 +5,7 @@ mod alloc;
 mod capacity;
 mod hostile;
 mod mutation;
+mod networks;
 mod raw;
 mod real;
 mod round_trip;
