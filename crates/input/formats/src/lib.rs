@@ -1,8 +1,8 @@
-//! GGUF, safetensors, npy and ONNX: bytes to tables, and some of them back.
+//! GGUF, safetensors, npy, ONNX and TFLite: bytes to tables, and some of them back.
 //!
 //! A reader of weights is given the first bytes of a file and its length, and returns a table of
-//! settings and tensor places that it owns; a reader of networks ([`onnx`]) is given the whole
-//! file, as mapped, and borrows names and weights from it. Whatever the bytes are,
+//! settings and tensor places that it owns; a reader of networks ([`onnx`], [`tflite`]) is given the
+//! whole file, as mapped, and borrows names and weights from it. Whatever the bytes are,
 //! the answer is a table or a [`FormatError`] that names the place: counts and sizes are checked
 //! against the file's length before anything is allocated, and what is allocated stays below
 //! 4 × the header + 16 MiB. Panics are ruled out by lint in this crate, `unsafe` by the compiler.
@@ -29,9 +29,12 @@ pub mod onnx;
 pub mod safetensors;
 pub mod sniff;
 pub mod table;
+pub mod tflite;
 
 mod budget;
 mod cursor;
+mod flatbuffer;
+mod location;
 mod memory;
 mod protobuf;
 

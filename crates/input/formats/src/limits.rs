@@ -40,6 +40,8 @@ pub const NETWORK_NODES: u64 = 1 << 20;
 pub const NETWORK_NAME_BYTES: u64 = 4096;
 /// Networks: number of dimensions of a tensor or of a value's type.
 pub const NETWORK_RANK: usize = 16;
+/// TFLite: how many times its stored size a sparse constant may have when expanded.
+pub const SPARSE_FACTOR: u64 = 1024;
 /// Networks: elements of one tensor.
 pub const NETWORK_ELEMENTS: u64 = 1 << 40;
 

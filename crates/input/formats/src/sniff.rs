@@ -142,7 +142,13 @@ pub fn sniff(prefix: &[u8]) -> Kind {
     if matches!(text.first(), Some(b'{' | b'[')) {
         return Kind::Json;
     }
-    if looks_like_onnx(prefix) { Kind::OnnxLike } else { Kind::Unknown }
+    if looks_like_onnx(prefix) {
+        Kind::OnnxLike
+    } else if looks_like_tflite(prefix) {
+        Kind::TfliteLike
+    } else {
+        Kind::Unknown
+    }
 }
 
 /// Fields of a `ModelProto` from the start on, its version of the format among them.
@@ -176,6 +182,23 @@ fn looks_like_onnx(prefix: &[u8]) -> bool {
         };
     }
     has_version && prefix.len() > 2
+}
+
+/// A root table in these bytes whose first field, the version of the schema, is 3: some writers
+/// leave the magic number out.
+fn looks_like_tflite(prefix: &[u8]) -> bool {
+    let number = |at: usize| prefix.get(at..)?.first_chunk().copied().map(u32::from_le_bytes);
+    let half = |at: usize| prefix.get(at..)?.first_chunk().copied().map(u16::from_le_bytes);
+    let read = || {
+        let root = usize::try_from(number(0)?).ok()?;
+        // The table of fields stands before the root in what all writers make.
+        let fields = root.checked_sub(usize::try_from(number(root)?).ok()?)?;
+        let (fields_len, table_len) = (half(fields)?, half(fields.checked_add(2)?)?);
+        let version_at = usize::from(half(fields.checked_add(4)?)?);
+        let plausible = (6..=64).contains(&fields_len) && (8..=128).contains(&table_len);
+        Some(plausible && version_at >= 4 && number(root.checked_add(version_at)?)? == 3)
+    };
+    read().unwrap_or(false)
 }
 
 /// A length below the limit, then the start of a JSON object.

@@ -5,7 +5,7 @@
 //! that the bytes are there.
 
 use super::{Text, property};
-use crate::{FormatError, Label, Place, limits, protobuf::Message};
+use crate::{FormatError, Label, Place, location, protobuf::Message};
 
 /// A range of bytes in a file beside the model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +48,7 @@ impl<'a> External<'a> {
             };
             match key {
                 "location" => {
-                    external.location = check_location(value.0, &place)?;
+                    external.location = location::check(value.0, &place)?;
                     has_location = true;
                 }
                 "offset" => external.offset = number()?,
@@ -74,74 +74,5 @@ impl<'a> External<'a> {
             return Err(FormatError::invalid(place("extent"), "below 2^64", got));
         }
         Ok(external)
-    }
-}
-
-/// A path that stays in its folder on every system.
-fn check_location<'a>(bytes: &'a [u8], place: &dyn Fn() -> Place) -> Result<&'a str, FormatError> {
-    let wrong = |want: &'static str| {
-        let got = Label::from_bytes(bytes);
-        FormatError::invalid(place(), want, format_args!("\"{got}\""))
-    };
-    let path = str::from_utf8(bytes).map_err(|_| wrong("UTF-8 text"))?;
-    let (got, limit) = (path.len() as u64, limits::FILE_NAME_BYTES as u64);
-    if got > limit {
-        return Err(FormatError::Limit { place: place(), got, limit });
-    }
-    if path.starts_with('/') {
-        return Err(wrong("a path below the model's folder, not an absolute one"));
-    }
-    // A colon begins a drive or a stream on Windows, a backslash divides parts there.
-    if path.chars().any(|c| c.is_control() || matches!(c, '\\' | ':')) {
-        return Err(wrong("a path without control characters, colons and backslashes"));
-    }
-    let plain = |part: &str| !part.is_empty() && part.chars().any(|c| !matches!(c, '.' | ' '));
-    if !path.split('/').all(plain) {
-        return Err(wrong("a path of plain names, without `.` and `..`"));
-    }
-    // What ONNX Runtime writes there for weights that it holds in memory.
-    if path.split('/').any(|part| part.contains("_ORT_MEM_ADDR_")) {
-        return Err(wrong("a file's name, not a place in another program's memory"));
-    }
-    Ok(path)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_paths_below_the_folder_are_accepted() {
-        let place = || Place::named(format_args!("location"));
-        for good in ["weights.bin", "a/b.data", "model.onnx_data", "ä.bin", "..a", "a.."] {
-            assert_eq!(check_location(good.as_bytes(), &place).ok(), Some(good));
-        }
-        let long = "x".repeat(256);
-        for bad in [
-            "",
-            ".",
-            "..",
-            "../a",
-            "a/../b",
-            "a/..",
-            "/etc/passwd",
-            "./a",
-            "a//b",
-            "a/",
-            "a\\b",
-            "..\\a",
-            "C:a",
-            "c:/a",
-            "a\0b",
-            "a\nb",
-            "\\\\host\\share",
-            ". .",
-            ".. ",
-            &long,
-            "*/_ORT_MEM_ADDR_/*",
-        ] {
-            assert!(check_location(bad.as_bytes(), &place).is_err(), "{bad:?}");
-        }
-        assert!(check_location(b"\xff", &place).is_err());
     }
 }

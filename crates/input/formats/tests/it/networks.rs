@@ -7,7 +7,10 @@ use std::{
     process::{Command, Stdio},
 };
 
-use ledge_formats::onnx::{self, Contents};
+use ledge_formats::{
+    onnx::{self, Contents},
+    tflite,
+};
 
 /// The folder with networks, if there is one.
 fn folder() -> Option<PathBuf> {
@@ -90,6 +93,41 @@ fn every_onnx_model_is_read() {
             let model = onnx::Model::parse(&file).unwrap();
             model.for_each_tensor(&mut |tensor| check_tensor(tensor));
             assert!(!model.graph.nodes.is_empty());
+        }
+    }
+}
+
+/// Reads a file and everything in it that is read on demand.
+fn check_tflite(name: &str, file: &[u8]) {
+    let model = tflite::Model::parse(file).unwrap_or_else(|error| panic!("{name}: {error}"));
+    for graph in &model.subgraphs {
+        for tensor in &graph.tensors {
+            if let Some(bytes) = model.expand(tensor).unwrap_or_else(|e| panic!("{name}: {e}")) {
+                let need = tensor.ty.packed_bytes(tensor.elements());
+                assert_eq!(need.unwrap_or(bytes.len() as u64), bytes.len() as u64, "{name}");
+            }
+        }
+        for operator in &graph.operators {
+            assert!(model.code(operator).name().is_some(), "{name}");
+        }
+    }
+}
+
+#[test]
+fn every_tflite_file_is_read() {
+    let Some(folder) = folder() else { return };
+    let mut count = 0;
+    for entry in fs::read_dir(folder.join("models")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|ending| ending == "tflite") {
+            check_tflite(&path.display().to_string(), &fs::read(&path).unwrap());
+            count += 1;
+        }
+    }
+    assert!(count >= 5, "{count}");
+    for (name, file) in unpack(&folder.join("tflite_op_goldens.tar.xz")) {
+        if Path::new(&name).extension().is_some_and(|ending| ending == "tflite") {
+            check_tflite(&name, &file);
         }
     }
 }
