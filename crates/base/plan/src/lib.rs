@@ -10,6 +10,7 @@
 
 extern crate alloc;
 
+pub mod array;
 pub mod backend;
 pub mod buffer;
 pub mod dim;
@@ -21,6 +22,7 @@ pub mod weight;
 
 mod plan;
 
+pub use array::ArrayOp;
 pub use backend::{
     Backend, Control, LoadError, Needs, Program, Refusal, RunError, State, Uncontrolled,
 };

@@ -8,10 +8,12 @@
 //! row-major. Heads lie side by side in a row: `q: [tokens, heads * head_dim]`. `position(t)` is
 //! the number of positions already in the state plus `t`.
 
+use crate::ArrayOp;
 use core::num::NonZeroU32;
 
 /// An operator with its attributes.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "a plan has hundreds of steps, not millions")]
 pub enum Op {
     /// `(ids: [tokens] U32, table: [vocabulary, width]) → [tokens, width]`:
     /// `out[t] = table[ids[t]] * scale`.
@@ -56,6 +58,8 @@ pub enum Op {
     },
     /// `(x: [rows, width], index: [chosen] U32) → [chosen, width]`: `out[i] = x[index[i]]`.
     SelectRows,
+    /// An operator of a network on dense arrays.
+    Array(ArrayOp),
 }
 
 /// What a [`Op::Norm`] divides by.
@@ -229,6 +233,7 @@ impl Op {
             Self::Scale { .. } => "scale",
             Self::SoftCap { .. } => "soft_cap",
             Self::SelectRows => "select_rows",
+            Self::Array(op) => op.name(),
         }
     }
 }
