@@ -34,6 +34,13 @@ impl<T: Copy + Default> List<T> {
     }
 }
 
+/// The empty list.
+impl<T: Copy + Default> Default for List<T> {
+    fn default() -> Self {
+        Self { items: [T::default(); RANK_MAX], len: 0 }
+    }
+}
+
 impl<T> Deref for List<T> {
     type Target = [T];
 
@@ -58,7 +65,7 @@ pub enum ArrayOp {
     Zip(Zip),
     /// `(condition: Bool, a, b) → broadcast of all three`: `condition ? a : b`.
     Select,
-    /// `(x) → same extents, type `to``: rounds to nearest even; floats to integers truncate.
+    /// `(x) → same extents` of type `to`: rounds to nearest even; floats to integers truncate.
     Cast {
         /// The result's type.
         to: DType,
@@ -73,7 +80,7 @@ pub enum ArrayOp {
     /// `(x) → dims`: reads `x` at `offset + Σ index[i] * strides[i]`, counted in elements: slices
     /// with any step, transpositions, repetitions (stride 0), and compositions of them.
     View(View),
-    /// `(a, b, …) → like a, longer along `axis``.
+    /// `(a, b, …) → like a`, longer along `axis`.
     Concat {
         /// The dimension along which the operands follow each other.
         axis: u8,
@@ -82,7 +89,7 @@ pub enum ArrayOp {
     Pad(Pad),
     /// `(x) → x without, or with extent 1 in, the reduced dimensions`.
     Reduce(Reduce),
-    /// `(x) → I64 positions along `axis``, kept with extent 1.
+    /// `(x) → I64`: positions along `axis`, which is kept with extent 1.
     ArgReduce {
         /// Largest instead of smallest.
         largest: bool,
@@ -117,7 +124,7 @@ pub enum ArrayOp {
         output: List<u32>,
     },
     /// `(x, w, offset, bias?, mask?) → like Conv`: each tap reads at a learned place (ONNX
-    /// DeformConv, opset 19).
+    /// `DeformConv`, opset 19).
     DeformConv {
         /// Window, steps and pads.
         conv: Conv,
@@ -131,7 +138,7 @@ pub enum ArrayOp {
         /// The result's extents.
         dims: Shape,
     },
-    /// `(x, index: I32 or I64) → x with dimension `axis` replaced by the extents of `index``.
+    /// `(x, index: I32 or I64) → x` with dimension `axis` replaced by the extents of `index`.
     /// Negative indices count from the end.
     Gather {
         /// The dimension that is indexed.
@@ -161,7 +168,7 @@ pub enum ArrayOp {
         /// How an update meets what is there.
         combine: Combine,
     },
-    /// `(index, values: [2] = off, on) → index with a dimension of `depth` at `axis``.
+    /// `(index, values: [2] = off, on) → index` with a dimension of `depth` at `axis`.
     OneHot {
         /// Where the new dimension stands.
         axis: u8,
@@ -188,7 +195,7 @@ pub enum ArrayOp {
         /// Window, steps and pads; `groups` is 1.
         conv: Conv,
     },
-    /// `(x) → I64 like x with extent `k` along `axis``: positions of the largest or smallest, best
+    /// `(x) → I64` like `x` with extent `k` along `axis`: positions of the largest or smallest, best
     /// first, ties to the lower index.
     TopK {
         /// The searched dimension.
@@ -496,6 +503,27 @@ pub struct Conv {
     pub after: List<u32>,
     /// Independent groups of channels.
     pub groups: u32,
+}
+
+impl Conv {
+    /// Elements that the window spans along spatial dimension `i`, its gaps included.
+    ///
+    /// # Panics
+    /// If the window has no such dimension.
+    pub fn span(&self, i: usize) -> u64 {
+        u64::from(self.dilations[i]) * u64::from(self.kernel[i]).saturating_sub(1) + 1
+    }
+
+    /// Places of the window along spatial dimension `i` of `input` elements and their padding, or
+    /// `None` if it has none there.
+    ///
+    /// # Panics
+    /// If the window has no such dimension.
+    pub fn extent(&self, i: usize, input: u64) -> Option<u64> {
+        let padding = u64::from(self.before[i]) + u64::from(self.after[i]);
+        let room = input.checked_add(padding)?.checked_sub(self.span(i))?;
+        Some(room.checked_div(u64::from(self.strides[i]))? + 1)
+    }
 }
 
 /// What a [`ArrayOp::Pool`] computes.

@@ -13,7 +13,6 @@ use core::num::NonZeroU32;
 
 /// An operator with its attributes.
 #[derive(Clone, Copy, Debug, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "a plan has hundreds of steps, not millions")]
 pub enum Op {
     /// `(ids: [tokens] U32, table: [vocabulary, width]) → [tokens, width]`:
     /// `out[t] = table[ids[t]] * scale`.

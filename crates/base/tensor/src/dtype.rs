@@ -64,6 +64,21 @@ impl DType {
         }
     }
 
+    /// Whether it is a floating-point type that is computed with.
+    pub const fn is_float(self) -> bool {
+        matches!(self, Self::F32 | Self::F16 | Self::BF16 | Self::F64)
+    }
+
+    /// Whether it is a whole number of 8 to 64 bits.
+    pub const fn is_integer(self) -> bool {
+        self.is_signed_integer() || matches!(self, Self::U8 | Self::U16 | Self::U32 | Self::U64)
+    }
+
+    /// Whether it is a signed whole number of 8 to 64 bits.
+    pub const fn is_signed_integer(self) -> bool {
+        matches!(self, Self::I8 | Self::I16 | Self::I32 | Self::I64)
+    }
+
     /// The name that users see and type.
     pub const fn name(self) -> &'static str {
         match self {

@@ -39,6 +39,23 @@ impl Shape {
         self.dims().last().copied().unwrap_or(1)
     }
 
+    /// The shape that both are repeated to, by NumPy's rule: extents of 1 repeat, also missing
+    /// leading ones. `None` if an extent fits neither way.
+    pub fn broadcast(&self, other: &Self) -> Option<Self> {
+        let (long, short) = if self.rank >= other.rank { (self, other) } else { (other, self) };
+        let mut shape = *long;
+        let lead = long.len() - short.len();
+        for (dim, &other) in shape.dims.iter_mut().skip(lead).zip(short.dims()) {
+            *dim = match (*dim, other) {
+                (a, b) if a == b => a,
+                (1, b) => b,
+                (a, 1) => a,
+                _ => return None,
+            };
+        }
+        Some(shape)
+    }
+
     /// The product of all dimensions but the last, or `None` on overflow.
     pub fn rows(&self) -> Option<u64> {
         let outer = self.dims().len().saturating_sub(1);
@@ -87,5 +104,19 @@ mod tests {
         assert_eq!(Shape::new(&[1 << 40, 1 << 40]).unwrap().elements(), None);
         assert_eq!(Shape::new(&[1; 9]), None);
         assert_eq!(Shape::SCALAR.elements(), Some(1));
+    }
+
+    #[test]
+    fn extents_of_one_repeat() {
+        let shape = |dims: &[u64]| Shape::new(dims).unwrap();
+        let check = |a: &[u64], b: &[u64], both: Option<&[u64]>| {
+            assert_eq!(shape(a).broadcast(&shape(b)), both.map(shape), "{a:?} {b:?}");
+            assert_eq!(shape(b).broadcast(&shape(a)), both.map(shape), "{b:?} {a:?}");
+        };
+        check(&[2, 3], &[3], Some(&[2, 3]));
+        check(&[4, 1], &[2, 1, 5], Some(&[2, 4, 5]));
+        check(&[], &[7], Some(&[7]));
+        check(&[0], &[1], Some(&[0]));
+        check(&[2], &[3], None);
     }
 }

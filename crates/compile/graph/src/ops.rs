@@ -3,6 +3,7 @@
 //! A rule sees the graph and the operands and returns the result's type, or the first operand
 //! that does not fit. Rules hold for any extents; they never look at weights' bytes.
 
+pub mod array;
 mod attention;
 mod elementwise;
 mod embed;
@@ -45,6 +46,7 @@ pub fn infer(graph: &Graph, op: &Op, inputs: &[Input]) -> Result<Type, OpError> 
         Op::Gated { .. } => elementwise::gated(&operands),
         Op::Experts(experts) => experts::infer(&operands, experts),
         Op::SelectRows => rows::select(&operands),
+        Op::Array(op) => array::infer(&operands, op),
     }
 }
 

@@ -14,6 +14,7 @@
 //! `%0` is the first symbol, `_` an absent operand, `+2048` the elements of a stored
 //! tensor that precede the operand, `@0` the layer. Types of results are derived, not written.
 
+mod array;
 mod attributes;
 mod parse;
 mod print;

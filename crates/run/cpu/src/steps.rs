@@ -114,6 +114,7 @@ impl Maker<'_> {
             | Op::SoftCap { .. } => Work::Elementwise(elementwise::Elementwise::new(self, step)),
             Op::Experts(op) => Work::Experts(experts::Experts::new(self, step, op)),
             Op::SelectRows => Work::Select(select::Select::new(self, step)),
+            Op::Array(ref op) => unreachable!("{} was refused", op.name()),
         }
     }
 }
@@ -144,6 +145,9 @@ pub(crate) fn tasks(
 pub(crate) fn check(step: &Step, plan: &Plan) -> Result<(), Refusal> {
     let refuse =
         |reason: String| Err(Refusal::Op { backend: NAME.into(), op: step.op.name(), reason });
+    if let Op::Array(_) = step.op {
+        return refuse("operators of networks are not run here yet".into());
+    }
     for input in &step.inputs {
         if let Operand::Slot(slot) = input
             && !matches!(slot.dtype, DType::F32 | DType::U32)
@@ -180,7 +184,8 @@ pub(crate) fn scratch(step: &Step, plan: &Plan, threads: usize) -> Bytes {
         | Op::Gated { .. }
         | Op::Scale { .. }
         | Op::SoftCap { .. }
-        | Op::SelectRows => Bytes::ZERO,
+        | Op::SelectRows
+        | Op::Array(_) => Bytes::ZERO,
     }
 }
 

@@ -131,6 +131,7 @@ impl Run {
             }
             Op::Scale { factor } => each(x, |x| x * f64::from(*factor)),
             Op::SoftCap { cap } => each(x, |x| f64::from(*cap) * (x / f64::from(*cap)).tanh()),
+            Op::Array(op) => unreachable!("{} is no operator of sequence models", op.name()),
             Op::SelectRows => given(1).iter().map(|row| x[index(row[0])].clone()).collect(),
         }
     }

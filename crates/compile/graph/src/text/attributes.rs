@@ -1,5 +1,6 @@
 //! Attributes of operators as `key=value`, both ways.
 
+use super::array::{self, Codec, Text};
 use alloc::{
     format,
     string::{String, ToString},
@@ -89,6 +90,7 @@ pub(super) fn of(op: &Op) -> Vec<(&'static str, String)> {
         ],
         Op::Scale { factor } => vec![("factor", factor.to_string())],
         Op::SoftCap { cap } => vec![("cap", cap.to_string())],
+        Op::Array(ref op) => array::print(op),
     }
 }
 
@@ -139,6 +141,14 @@ impl Attributes<'_> {
     }
 }
 
+impl Codec for Attributes<'_> {
+    fn field<T: Text>(&mut self, key: &'static str, value: &mut T) -> Result<(), String> {
+        let text: String = self.take(key)?;
+        *value = T::read(&text).ok_or_else(|| format!("{key}={text} cannot be read"))?;
+        Ok(())
+    }
+}
+
 /// Reads an operator from its name and attributes.
 pub(super) fn op(name: &str, attributes: &mut Attributes<'_>) -> Result<Op, String> {
     let a = attributes;
@@ -184,6 +194,11 @@ pub(super) fn op(name: &str, attributes: &mut Attributes<'_>) -> Result<Op, Stri
         "scale" => Op::Scale { factor: a.take("factor")? },
         "soft_cap" => Op::SoftCap { cap: a.take("cap")? },
         "select_rows" => Op::SelectRows,
-        _ => return Err(format!("there is no operator `{name}`")),
+        _ => {
+            let blank = array::blank(name);
+            let mut op = blank.ok_or_else(|| format!("there is no operator `{name}`"))?;
+            array::fields(&mut op, a)?;
+            Op::Array(op)
+        }
     })
 }

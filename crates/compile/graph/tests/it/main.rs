@@ -1,5 +1,6 @@
 //! Graphs as text: what verifies, what does not, what passes make of them, how memory is placed.
 
+mod array;
 mod memory;
 mod text;
 

@@ -83,6 +83,7 @@ impl Oracle<'_> {
                 let row = |id: &Vec<f64>| table[id[0] as usize].iter();
                 x().iter().map(|id| row(id).map(|x| x * f64::from(scale)).collect()).collect()
             }
+            Op::Array(op) => unreachable!("{} is no operator of sequence models", op.name()),
             Op::EmbedPositions => table(1)[..x().len()].to_vec(),
             Op::SelectRows => {
                 let (x, index) = (x(), self.value(step, 1));
