@@ -11,7 +11,7 @@ mod file;
 mod folder;
 mod interpret;
 mod processor;
-mod seeded;
+pub(crate) mod seeded;
 
 pub(crate) use compare::{Distance, Metric, Rows};
 

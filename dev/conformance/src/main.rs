@@ -3,6 +3,7 @@
 //! They need the test data that `LEDGE_DATA` names, or models that `cargo xtask get` fetches, so
 //! they are not part of `cargo test`. A check is a function from `Fixtures` to `Report`; to add one,
 //! write it in a module and give it a line in `CHECKS`. Prints a table; exits 1 when one is short.
+//! `synth` makes models with random weights instead, and needs neither.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for developers")]
 
 use std::{env, path::PathBuf, process::ExitCode, time::Instant};
@@ -10,6 +11,7 @@ use std::{env, path::PathBuf, process::ExitCode, time::Instant};
 mod families;
 mod fixtures;
 mod lm;
+mod synth;
 mod templates;
 mod tokenizers;
 
@@ -40,6 +42,20 @@ const CHECKS: &[(&str, &str, Check)] = &[
 
 fn main() -> ExitCode {
     let names: Vec<String> = env::args().skip(1).collect();
+    if let [verb, args @ ..] = names.as_slice()
+        && verb == "synth"
+    {
+        return match synth::run(args) {
+            Ok(line) => {
+                println!("{line}");
+                ExitCode::SUCCESS
+            }
+            Err(error) => {
+                eprintln!("error: {error:#}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     if let Some(name) = names.iter().find(|name| CHECKS.iter().all(|check| check.0 != **name)) {
         let known: Vec<&str> = CHECKS.iter().map(|check| check.0).collect();
         eprintln!("error: no check `{name}`; there are {}", known.join(", "));

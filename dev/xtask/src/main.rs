@@ -13,6 +13,7 @@ mod ci;
 mod cross;
 mod functions;
 mod get;
+mod peers;
 mod source;
 mod tidy;
 
@@ -24,6 +25,9 @@ Checks and chores of the workspace.
   cargo xtask get NAME… [--to DIR]  fetches real models into models/ (no NAME: lists them)
   cargo xtask conformance [NAME…]   checks against oracles; needs LEDGE_DATA
   cargo xtask cross [MACHINE…]      the kernels' tests on emulated Arm and WebAssembly machines
+  cargo xtask synth NAME TYPE --out FILE
+                                    writes a model of real shapes with random weights
+  cargo xtask peers lm [--models …] Ledge beside llama.cpp, alternately, with targets
   cargo xtask size                  builds the program and holds its size to the limit
   cargo xtask features              checks that each feature compiles alone
 ";
@@ -37,6 +41,8 @@ fn main() -> ExitCode {
         ["get", rest @ ..] => get::run(&root(), rest),
         ["conformance", rest @ ..] => chores::conformance(&root(), rest),
         ["cross", rest @ ..] => cross::run(&root(), rest),
+        ["synth", rest @ ..] => chores::conformance(&root(), &[&["synth"], rest].concat()),
+        ["peers", rest @ ..] => peers::run(&root(), rest),
         ["size"] => chores::size(&root()),
         ["features"] => chores::features(&root()),
         ["help" | "--help" | "-h"] => {

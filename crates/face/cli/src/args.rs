@@ -488,26 +488,37 @@ pub(crate) struct EvalSts {
 
 /// Measure speed
 ///
-/// Runs a prompt and generates tokens, several times, and prints the rates of the median run and
-/// the spread of the time a token takes.
+/// Runs a prompt from an empty sequence, and generates tokens behind it or behind as many positions
+/// as --depth says, several times after a first run that warms up. Prints the median rates, the
+/// spread of the time that a token takes, and the peak memory beside the promise. With --limits,
+/// also what the machine could do in the same seconds.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
   ledge bench model.gguf
-  ledge bench model.gguf --prompt 512 -n 128 --repeat 5 --threads 4")]
+  ledge bench model.gguf --prompt 512 -n 128 --repeat 5 --threads 4
+  ledge bench model.gguf --depth 0,4096 --limits --json
+  ledge bench --limits --prompt 0 -n 0")]
 pub(crate) struct Bench {
     /// The model
     #[arg(value_name = "MODEL")]
     pub(crate) path: Option<PathBuf>,
-    /// Tokens of the prompt
-    #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u64).range(1..))]
+    /// Tokens of the prompt; 0 measures generation only
+    #[arg(long, value_name = "N", default_value_t = 128)]
     pub(crate) prompt: u64,
-    /// Tokens to generate
-    #[arg(short, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..))]
+    /// Tokens to generate; 0 measures the prompt only
+    #[arg(short, value_name = "N", default_value_t = 64)]
     pub(crate) n: u64,
-    /// Runs
+    /// Positions behind which tokens are generated, several separated by commas [default: the
+    /// prompt's]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub(crate) depth: Vec<u64>,
+    /// Runs, after one that is not counted
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) repeat: u64,
+    /// Measure what memory and processor can do, before and after; the peak memory is not told then
+    #[arg(long)]
+    pub(crate) limits: bool,
     #[command(flatten)]
     pub(crate) model: ModelArgs,
 }

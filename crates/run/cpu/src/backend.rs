@@ -2,8 +2,9 @@
 
 use crate::layout::Layout;
 use crate::load::load;
-use crate::memory::Region;
+use crate::memory::{Refused, Region};
 use crate::pool::Pool;
+use crate::probe::Probe;
 use crate::state::CpuState;
 use crate::steps::{self, Tables, Task};
 use crate::weights::{self, Placement, Use};
@@ -46,6 +47,14 @@ impl CpuBackend {
     /// The instruction set in use.
     pub fn isa(&self) -> Isa {
         self.isa
+    }
+
+    /// Measures what the processors can do at most, with `bytes` of memory to read.
+    ///
+    /// # Errors
+    /// If the system refuses the memory.
+    pub fn probe(&self, bytes: Bytes) -> Result<Probe, Refused> {
+        Probe::new(Arc::clone(&self.pool), self.isa, bytes)
     }
 
     /// Threads that take part in a run.

@@ -16,6 +16,8 @@ mod matrix;
 mod load;
 mod state;
 mod steps;
+mod probe;
 
 pub use backend::CpuBackend;
 pub use kernels::Isa;
+pub use probe::Probe;

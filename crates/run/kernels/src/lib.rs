@@ -17,6 +17,7 @@ pub mod elementwise;
 pub mod exp;
 pub mod norm;
 pub mod rope;
+pub mod probe;
 
 #[cfg(test)]
 mod samples;

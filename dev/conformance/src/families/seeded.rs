@@ -36,22 +36,22 @@ impl Stream {
 
 /// One tensor of a case.
 #[derive(Clone, Debug)]
-pub(super) struct Recipe {
+pub(crate) struct Recipe {
     /// Its name in the file.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// Its stored type.
-    pub(super) ty: TensorType,
+    pub(crate) ty: TensorType,
     /// Its dimensions, outermost first.
-    pub(super) dims: Vec<u64>,
+    pub(crate) dims: Vec<u64>,
     /// Middle of plain elements.
-    pub(super) mean: f32,
+    pub(crate) mean: f32,
     /// Reach of plain elements; the scale of quantised blocks.
-    pub(super) amp: f32,
+    pub(crate) amp: f32,
 }
 
 impl Recipe {
     /// The tensor's bytes as the file stores them.
-    pub(super) fn bytes(&self, seed: u64) -> Vec<u8> {
+    pub(crate) fn bytes(&self, seed: u64) -> Vec<u8> {
         let stream = Stream::new(seed, &self.name);
         let elements: u64 = self.dims.iter().product();
         match self.ty {

@@ -193,6 +193,14 @@ fn benches_print_their_rates() {
     for key in ["p50_ms", "p90_ms", "p99_ms", "prefill_tps", "decode_tps", "peak_bytes"] {
         assert!(object[key].as_f64().is_some_and(|number| number > 0.0), "{key}: {object}");
     }
+    let depths = ["bench", "--prompt", "0", "-n", "2", "--depth", "0,9", "--repeat", "1", "--json"];
+    let object = json(&good(&depths));
+    assert!(object["prefill_tps"].is_null(), "no prompt was measured: {object}");
+    let decodes = object["depths"].as_array().expect("one for each depth");
+    assert_eq!(decodes.iter().map(|d| d["depth"].as_u64()).collect::<Vec<_>>(), [Some(0), Some(9)]);
+    assert!(decodes.iter().all(|d| d["read_gbps"].as_f64() > Some(0.0)), "{object}");
+    let nothing = ledge(&["bench", "--prompt", "0", "-n", "0"]);
+    assert_eq!(nothing.status.code(), Some(2), "{}", stderr(&nothing));
 }
 
 #[test]

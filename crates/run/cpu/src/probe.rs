@@ -1,0 +1,48 @@
+//! The limits of this machine with a backend's threads: memory to read, bytes to multiply.
+//!
+//! All threads do the same at the same time, as in a run, and the memory lies as weights do, so that
+//! a kernel's rate can be judged against what was possible in the same second. No clock here: the
+//! caller takes the time around a call.
+
+use crate::memory::{Refused, Region};
+use crate::pool::Pool;
+use kernels::{Isa, probe};
+use std::sync::Arc;
+use tensor::Bytes;
+
+/// Memory and threads to measure with.
+#[derive(Debug)]
+pub struct Probe {
+    pool: Arc<Pool>,
+    isa: Isa,
+    region: Region,
+}
+
+impl Probe {
+    /// Takes the memory and touches it. It should be a multiple of the last cache.
+    pub(crate) fn new(pool: Arc<Pool>, isa: Isa, bytes: Bytes) -> Result<Self, Refused> {
+        Ok(Self { pool, isa, region: Region::touched(bytes)? })
+    }
+
+    /// Reads the memory once, each thread a part of its own; gives its size.
+    pub fn read(&self) -> Bytes {
+        let bytes = self.region.bytes();
+        let mut team = self.pool.team();
+        let share = bytes.len().div_ceil(team.threads()).next_multiple_of(64).max(64);
+        team.run(&|worker| {
+            if let Some(own) = bytes.chunks(share).nth(worker) {
+                probe::read(self.isa, own);
+            }
+        });
+        Bytes(bytes.len() as u64)
+    }
+
+    /// Multiplies bytes in registers on all threads; gives the number of multiplications.
+    pub fn dots(&self, rounds: usize) -> u64 {
+        let mut team = self.pool.team();
+        team.run(&|_| {
+            probe::dots(self.isa, rounds);
+        });
+        probe::dots(self.isa, 1) * (rounds * team.threads()) as u64
+    }
+}
