@@ -254,9 +254,11 @@ fn vocabulary(len: u64) -> (Vec<String>, Vec<i32>) {
     // Bytes that are no printable character of Latin-1 are moved behind U+00FF, in order.
     let printable = |byte: u8| matches!(byte, b'!'..=b'~' | 0xA1..=0xAC | 0xAE..=0xFF);
     let mut moved = 0x100..;
-    let letters = (0..=255u8).map(|byte| match printable(byte) {
-        true => char::from(byte),
-        false => moved.next().and_then(char::from_u32).expect("68 letters of Latin Extended-A"),
+    let letters = (0..=255u8).map(|byte| {
+        if printable(byte) {
+            return char::from(byte);
+        }
+        moved.next().and_then(char::from_u32).expect("68 letters of Latin Extended-A")
     });
     let mut tokens: Vec<String> = letters.map(|letter| letter.to_string()).collect();
     tokens.extend(["th", "the", "<|begin|>", "<|end|>"].map(Into::into));

@@ -3,7 +3,7 @@
 //! A backend says beforehand what each step will need ([`Backend::accept`]), loads within a grant
 //! ([`Backend::load`]), and gives out states, each of which runs one sequence at a time.
 
-use crate::{Exceeded, Grant, Plan, ReadError, Step, WeightId, WeightSource};
+use crate::{Exceeded, Grant, Plan, ReadError, Step, Trace, Unit, WeightId, WeightSource};
 use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
 use core::fmt::Debug;
 use tensor::{Bytes, TensorType};
@@ -106,6 +106,11 @@ pub trait Control: Sync {
 
     /// Tells how far the call has come, in units of its own.
     fn progress(&self, done: u64, total: u64);
+
+    /// Where to note what ran when; none unless the caller wants to know.
+    fn trace(&self) -> Option<&dyn Trace> {
+        None
+    }
 }
 
 /// Never stops and tells nobody.
@@ -148,6 +153,9 @@ pub trait Backend: Debug + Send + Sync {
 pub trait Program: Debug + Send + Sync {
     /// The plan that was loaded.
     fn plan(&self) -> &Plan;
+
+    /// The units of its schedule, by the numbers that spans have.
+    fn units(&self) -> Vec<Unit>;
 
     /// Memory for one sequence: caches, arena, scratch, inputs and outputs, touched page by page.
     ///

@@ -18,6 +18,7 @@ pub mod grant;
 pub mod op;
 pub mod state;
 pub mod step;
+pub mod trace;
 pub mod weight;
 
 mod plan;
@@ -33,4 +34,5 @@ pub use op::Op;
 pub use plan::{Plan, Port};
 pub use state::{KvCache, StateId};
 pub use step::{Operand, Slot, Step};
+pub use trace::{Span, Trace, Unit, Who};
 pub use weight::{ReadError, Weight, WeightId, WeightSource};

@@ -189,6 +189,9 @@ pub(crate) struct Run {
     /// Write the text to a file instead of stdout
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+    /// Write what ran when to a file that Chrome (chrome://tracing) and Perfetto show
+    #[arg(long, value_name = "FILE")]
+    pub(crate) trace: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) model: ModelArgs,
     #[command(flatten)]
@@ -491,13 +494,14 @@ pub(crate) struct EvalSts {
 /// Runs a prompt from an empty sequence, and generates tokens behind it or behind as many positions
 /// as --depth says, several times after a first run that warms up. Prints the median rates, the
 /// spread of the time that a token takes, and the peak memory beside the promise. With --limits,
-/// also what the machine could do in the same seconds.
+/// also what the machine could do in the same seconds; with --kernels, where the time goes.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
   ledge bench model.gguf
   ledge bench model.gguf --prompt 512 -n 128 --repeat 5 --threads 4
   ledge bench model.gguf --depth 0,4096 --limits --json
+  ledge bench model.gguf --prompt 512 --kernels
   ledge bench --limits --prompt 0 -n 0")]
 pub(crate) struct Bench {
     /// The model
@@ -519,6 +523,9 @@ pub(crate) struct Bench {
     /// Measure what memory and processor can do, before and after; the peak memory is not told then
     #[arg(long)]
     pub(crate) limits: bool,
+    /// Show each kernel's share of the time and of the machine's limits
+    #[arg(long)]
+    pub(crate) kernels: bool,
     #[command(flatten)]
     pub(crate) model: ModelArgs,
 }

@@ -16,9 +16,11 @@ use engine::{
         generate::{EndTokens, Generation, Until},
         sampler::{Sampled, Sampler},
     },
+    trace::Recorder,
 };
 use ledge::{Sampling, StopStrings, Token};
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 /// When to stop, from flags; `most` is the bound where none is given.
 pub(crate) fn until(args: &SamplingArgs, most: Option<u64>) -> Result<Until> {
@@ -43,6 +45,7 @@ pub(crate) struct Show<'a> {
     pub(crate) interrupt: &'a Interrupt,
     pub(crate) output: &'a mut Output,
     pub(crate) report: &'a mut Report,
+    pub(crate) recorder: Option<&'a Arc<Recorder>>,
 }
 
 impl Show<'_> {
@@ -92,7 +95,7 @@ impl Show<'_> {
         } else {
             None
         };
-        let watch = Watch::new(self.interrupt, self.manner, "");
+        let watch = Watch::new(self.interrupt, self.manner, "").tracing(self.recorder);
         let mut best: Vec<Sampled> = Vec::new();
         while !self.interrupt.is_set() {
             let Some(piece) = generation.next(session, &watch)? else { break };

@@ -14,6 +14,7 @@ mod prompt;
 mod report;
 mod generate;
 mod signals;
+mod trace;
 mod verbs;
 mod watch;
 

@@ -3,15 +3,20 @@
 //! Progress is shown on a terminal only and leaves no trace when the call ends.
 
 use crate::{args::Manner, signals::Interrupt};
+use engine::trace::Recorder;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use plan::Control;
-use std::io::{self, IsTerminal as _};
+use plan::{Control, Trace};
+use std::{
+    io::{self, IsTerminal as _},
+    sync::Arc,
+};
 
 /// What calls are watched with.
 #[derive(Debug)]
 pub(crate) struct Watch {
     interrupt: Interrupt,
     bar: ProgressBar,
+    recorder: Option<Arc<Recorder>>,
 }
 
 impl Watch {
@@ -25,7 +30,13 @@ impl Watch {
         if let Ok(style) = style {
             bar.set_style(style);
         }
-        Self { interrupt: interrupt.clone(), bar }
+        Self { interrupt: interrupt.clone(), bar, recorder: None }
+    }
+
+    /// Notes what ran when, too.
+    pub(crate) fn tracing(mut self, recorder: Option<&Arc<Recorder>>) -> Self {
+        self.recorder = recorder.cloned();
+        self
     }
 }
 
@@ -37,6 +48,10 @@ impl Control for Watch {
     fn progress(&self, done: u64, total: u64) {
         self.bar.set_length(total);
         self.bar.set_position(done);
+    }
+
+    fn trace(&self) -> Option<&dyn Trace> {
+        self.recorder.as_deref().map(|recorder| recorder as &dyn Trace)
     }
 }
 

@@ -14,6 +14,7 @@ pub mod llm;
 pub mod model;
 pub mod quantize;
 pub mod store;
+pub mod trace;
 
 mod lm;
 pub mod vocabulary;

@@ -57,6 +57,11 @@ impl LanguageModel {
         self.program.plan()
     }
 
+    /// The units of the schedule, by the numbers that spans of a trace have.
+    pub fn units(&self) -> Vec<plan::Unit> {
+        self.program.units()
+    }
+
     /// What was promised before loading.
     pub fn promise(&self) -> Promise {
         self.promise

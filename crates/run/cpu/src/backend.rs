@@ -12,7 +12,7 @@ use core::num::NonZeroUsize;
 use kernels::Isa;
 use plan::{
     Backend, BufferKind, Control, Grant, LoadError, Needs, Plan, Program, Refusal, State, Step,
-    WeightSource,
+    Unit, WeightSource,
 };
 use std::{fmt, io, sync::Arc};
 use tensor::Bytes;
@@ -142,6 +142,10 @@ impl fmt::Debug for CpuProgram {
 impl Program for CpuProgram {
     fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    fn units(&self) -> Vec<Unit> {
+        self.tasks.iter().map(|task| Unit::of(&self.plan, task.steps.clone())).collect()
     }
 
     fn state(self: Arc<Self>, grant: &mut Grant) -> Result<Box<dyn State>, LoadError> {

@@ -14,6 +14,8 @@ pub use parts::{Parts, Split, TileMut, Tiles};
 use core::cell::UnsafeCell;
 use core::num::NonZeroUsize;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use core::time::Duration;
+use plan::{Span, Trace, Who};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -101,7 +103,7 @@ impl Pool {
     pub fn team(&self) -> Team<'_> {
         // A panicking job leaves the pool as it was: `run` has waited for all workers.
         let lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
-        Team { pool: self, _lock: lock }
+        Team { pool: self, tracing: None, _lock: lock }
     }
 }
 
@@ -123,17 +125,46 @@ impl Drop for Pool {
     }
 }
 
+/// Where each worker's part of a job is noted, and as what.
+#[derive(Clone, Copy)]
+pub(crate) struct Tracing<'a> {
+    pub(crate) trace: &'a dyn Trace,
+    pub(crate) unit: u32,
+    pub(crate) rows: u64,
+    pub(crate) position: u64,
+}
+
+impl Tracing<'_> {
+    /// Notes a span that ends now.
+    pub(crate) fn note(&self, who: Who, begin: Duration) {
+        let Self { trace, unit, rows, position } = *self;
+        trace.note(Span { unit, who, begin, end: trace.now(), rows, position });
+    }
+}
+
+impl fmt::Debug for Tracing<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Tracing(unit {})", self.unit)
+    }
+}
+
 /// The right to run jobs on a pool.
 #[derive(Debug)]
 pub struct Team<'a> {
     pool: &'a Pool,
+    tracing: Option<Tracing<'a>>,
     _lock: MutexGuard<'a, ()>,
 }
 
-impl Team<'_> {
+impl<'a> Team<'a> {
     /// Threads that take part, the caller included.
     pub fn threads(&self) -> usize {
         self.pool.threads()
+    }
+
+    /// Notes what each worker does in the jobs to come, or no longer.
+    pub(crate) fn trace(&mut self, tracing: Option<Tracing<'a>>) {
+        self.tracing = tracing;
     }
 
     /// Runs `job(worker)` once on every worker, the caller being worker 0.
@@ -141,6 +172,16 @@ impl Team<'_> {
     /// # Panics
     /// If the job panics on any of them, after all have finished.
     pub fn run(&mut self, job: Job<'_>) {
+        let Some(tracing) = self.tracing else { return self.run_plainly(job) };
+        self.run_plainly(&|worker| {
+            let begin = tracing.trace.now();
+            job(worker);
+            let worker = u32::try_from(worker).unwrap_or(u32::MAX);
+            tracing.note(Who::Worker(worker), begin);
+        });
+    }
+
+    fn run_plainly(&mut self, job: Job<'_>) {
         let shared = &*self.pool.shared;
         let workers = self.pool.workers.len();
         if workers == 0 {

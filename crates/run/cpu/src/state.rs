@@ -7,8 +7,9 @@
 use crate::backend::CpuProgram;
 use crate::layout::{View, index, numbers, numbers_mut};
 use crate::memory::Region;
+use crate::pool::Tracing;
 use crate::steps::{Frame, Work};
-use plan::{Control, Plan, RunError, Slot, State};
+use plan::{Control, Plan, RunError, Slot, State, Who};
 use std::{fmt, sync::Arc};
 
 /// A sequence on the processor's cores.
@@ -140,6 +141,7 @@ impl State for CpuState {
             extents,
             position,
         };
+        let trace = control.trace();
         let mut layer = None;
         let total = program.tasks.len() as u64;
         for (done, task) in (0..).zip(&program.tasks) {
@@ -150,7 +152,18 @@ impl State for CpuState {
                 }
                 control.progress(done, total);
             }
+            let Some(trace) = trace else {
+                task.work.run(&mut frame)?;
+                continue;
+            };
+            let first = &program.plan.steps[task.steps.start];
+            let unit = u32::try_from(done).unwrap_or(u32::MAX);
+            let rows = first.output.rows(extents);
+            let tracing = Tracing { trace, unit, rows, position: self.positions };
+            frame.team.trace(Some(tracing));
+            let begin = trace.now();
             task.work.run(&mut frame)?;
+            tracing.note(Who::All, begin);
         }
         if !program.plan.states.is_empty() {
             self.positions += extents.first().copied().unwrap_or(0);

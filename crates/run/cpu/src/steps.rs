@@ -21,6 +21,7 @@ use crate::pool::{Parts, Team};
 use crate::weights::{self, Placement, Use};
 use kernels::Isa;
 use plan::{Op, Operand, Plan, Refusal, RunError, Slot, Step, WeightSource};
+use std::ops::Range;
 use tensor::{Bytes, DType};
 
 /// What a task works on.
@@ -44,6 +45,8 @@ pub(crate) struct Frame<'a, 'p> {
 pub(crate) struct Task {
     pub(crate) work: Work,
     pub(crate) layer: Option<u32>,
+    /// The steps of the plan that it does.
+    pub(crate) steps: Range<usize>,
 }
 
 /// What a task does.
@@ -128,15 +131,16 @@ pub(crate) fn tasks(
 ) -> Vec<Task> {
     let maker = Maker { plan, layout, placement, tables };
     let mut tasks: Vec<Task> = Vec::with_capacity(plan.steps.len());
-    for step in &plan.steps {
+    for (i, step) in plan.steps.iter().enumerate() {
         let work = maker.work(step);
-        if let (Some(Work::Linear(last)), Work::Linear(next)) =
-            (tasks.last_mut().map(|task| &mut task.work), &work)
+        if let (Some(Task { work: Work::Linear(last), steps, .. }), Work::Linear(next)) =
+            (tasks.last_mut(), &work)
             && last.join(next)
         {
+            steps.end = i + 1;
             continue;
         }
-        tasks.push(Task { work, layer: step.layer });
+        tasks.push(Task { work, layer: step.layer, steps: i..i + 1 });
     }
     tasks
 }

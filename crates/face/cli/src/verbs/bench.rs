@@ -3,6 +3,7 @@
 //! Any tokens do, since the work does not depend on which. The sequence is taken back between runs, so
 //! that a long one is filled only once however often tokens are generated behind it.
 
+mod kernels;
 mod limits;
 mod work;
 
@@ -16,6 +17,7 @@ use crate::{
     watch::Watch,
 };
 use engine::llm::session::Session;
+use kernels::{Kernels, Traced};
 use ledge::TokenId;
 use limits::Limits;
 use plan::{Control, Uncontrolled};
@@ -62,9 +64,16 @@ pub(crate) fn run(args: &Bench, scene: &Scene) -> Result<()> {
     let prompt = (args.prompt > 0).then(|| bench.prompt(args.prompt)).transpose()?;
     let decodes = depths.iter().map(|&depth| bench.decode(depth, args.n));
     let decodes = decodes.collect::<Result<Vec<Times>>>()?;
+    let kernels = if args.kernels {
+        let limits = || Limits::measure(args.model.threads);
+        bench.kernels(&lm.engine().units(), args.prompt, &depths, args.n, limits)?
+    } else {
+        Vec::new()
+    };
     drop(bench);
     // The memory in which limits were measured is none of the model's.
-    let resident = if args.limits { None } else { engine::device::resident() };
+    let probed = args.limits || args.kernels;
+    let resident = if probed { None } else { engine::device::resident() };
     let peak = resident.map(|resident| resident.peak);
     let after = args.limits.then(|| Limits::measure(args.model.threads)).transpose()?;
     let found = Found {
@@ -78,6 +87,7 @@ pub(crate) fn run(args: &Bench, scene: &Scene) -> Result<()> {
         load,
         prompt,
         decodes,
+        kernels,
     };
     if scene.manner.json {
         output.line(&found.object().to_string())?;
@@ -152,6 +162,42 @@ impl Measuring {
         }
         Ok(Times::new(depth, times))
     }
+
+    /// Traces a prompt, and some tokens behind each depth.
+    fn kernels(
+        &mut self,
+        units: &[plan::Unit],
+        prompt: u64,
+        depths: &[u64],
+        n: u64,
+        limits: impl Fn() -> Result<Limits>,
+    ) -> Result<Vec<Kernels>> {
+        let mut all = Vec::new();
+        if prompt > 0 {
+            let tokens = self.tokens(0..prompt);
+            let run = |bench: &mut Self, recorder: &_| {
+                bench.session.truncate(0);
+                Ok(bench.session.append(&tokens, &Traced(&bench.watch, recorder))?)
+            };
+            all.push(Kernels::measure(format!("prompt of {prompt}"), units, self, run, &limits)?);
+        }
+        for &depth in depths {
+            self.session.truncate(usize::try_from(depth).unwrap_or(usize::MAX));
+            let held = self.session.history().len() as u64;
+            let filling = self.tokens(held..depth);
+            self.session.append(&filling, &Quiet(&self.watch))?;
+            let tokens = self.tokens(depth..depth + n);
+            let run = |bench: &mut Self, recorder: &_| {
+                for token in &tokens {
+                    bench.session.append(&[*token], &Traced(&bench.watch, recorder))?;
+                }
+                Ok(())
+            };
+            let what = format!("{n} tokens behind {depth}");
+            all.push(Kernels::measure(what, units, self, run, &limits)?);
+        }
+        Ok(all)
+    }
 }
 
 /// Passes on the wish to stop, and keeps progress to itself.
@@ -197,6 +243,7 @@ struct Found {
     load: Duration,
     prompt: Option<Times>,
     decodes: Vec<Times>,
+    kernels: Vec<Kernels>,
 }
 
 /// Billions of something a second, to three digits behind the point.
@@ -262,6 +309,9 @@ impl Found {
         if let Some((before, after)) = &self.limits {
             put("limits", json!({ "before": before.object(), "after": after.object() }));
         }
+        if !self.kernels.is_empty() {
+            put("kernels", self.kernels.iter().map(Kernels::object).collect());
+        }
         object
     }
 
@@ -299,8 +349,9 @@ impl Found {
         }
         let promised = ledge::Bytes(self.promised);
         match self.peak.map(ledge::Bytes) {
-            Some(peak) => output.line(&format!("memory   {peak:>12}  of {promised} promised")),
-            None => output.line(&format!("memory   {promised:>12}  promised")),
+            Some(peak) => output.line(&format!("memory   {peak:>12}  of {promised} promised"))?,
+            None => output.line(&format!("memory   {promised:>12}  promised"))?,
         }
+        self.kernels.iter().try_for_each(|kernels| kernels.table(output))
     }
 }

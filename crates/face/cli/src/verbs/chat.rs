@@ -98,7 +98,8 @@ fn turn(
     let held = chat.text().session().history().len() as u64;
     let mut turn = chat.stream_until(sampling.clone(), until, &watch)?;
     let (manner, interrupt) = (&scene.manner, &scene.interrupt);
-    let shown = Show { manner, interrupt, output, report: &mut *report }.turn(&mut turn);
+    let mut show = Show { manner, interrupt, output, report: &mut *report, recorder: None };
+    let shown = show.turn(&mut turn);
     drop(turn);
     let prompt = once::prompt_tokens(chat, report.produced);
     report.prompt(prompt, held.min(prompt));

@@ -9,6 +9,7 @@ use crate::{
     output::Output,
     prompt,
     report::Report,
+    trace,
     verbs::template,
     watch::Watch,
 };
@@ -30,6 +31,7 @@ pub(crate) fn run(args: &Run, scene: &Scene) -> Result<()> {
     let most = path.is_none().then_some(EMBEDDED_TOKENS);
     let until = until(&args.sampling, most)?;
     let mut output = Output::open(args.output.as_deref())?;
+    let recorder = trace::recorder(args.trace.as_deref());
     let begin = Instant::now();
     let request = model::request(&args.model);
     let lm = model::load(&file, request, &scene.interrupt, &scene.manner)?;
@@ -44,6 +46,7 @@ pub(crate) fn run(args: &Run, scene: &Scene) -> Result<()> {
         interrupt: &scene.interrupt,
         output: &mut output,
         report: &mut report,
+        recorder: recorder.as_ref(),
     };
     let wanted = Wanted { until, top_count: args.sampling.logprobs };
     let generated = if args.chat {
@@ -59,6 +62,9 @@ pub(crate) fn run(args: &Run, scene: &Scene) -> Result<()> {
         output.flush()?;
         report.close(&scene.manner, &mut output)?;
         output.finish()?;
+        if let Some((path, recorder)) = args.trace.as_deref().zip(recorder.as_deref()) {
+            trace::write(path, recorder, lm.engine(), &scene.manner)?;
+        }
     }
     generated
 }
@@ -94,7 +100,7 @@ fn go_on(
     let mut text = lm.text()?;
     show.report.prompt(ids.len() as u64, 0);
     {
-        let watch = Watch::new(show.interrupt, show.manner, "prompt");
+        let watch = Watch::new(show.interrupt, show.manner, "prompt").tracing(show.recorder);
         text.push_ids(&ids, &watch)?;
     }
     // A person sees the text as one; a pipe gets what was produced.
@@ -120,7 +126,7 @@ fn answer(
         chat.system(system);
     }
     chat.user(prompt);
-    let watch = Watch::new(&scene.interrupt, &scene.manner, "prompt");
+    let watch = Watch::new(&scene.interrupt, &scene.manner, "prompt").tracing(show.recorder);
     let mut turn = chat.stream_until(sampling.clone(), wanted.until, &watch)?;
     let shown = show.turn(&mut turn);
     drop(turn);

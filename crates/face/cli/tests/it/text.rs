@@ -199,8 +199,30 @@ fn benches_print_their_rates() {
     let decodes = object["depths"].as_array().expect("one for each depth");
     assert_eq!(decodes.iter().map(|d| d["depth"].as_u64()).collect::<Vec<_>>(), [Some(0), Some(9)]);
     assert!(decodes.iter().all(|d| d["read_gbps"].as_f64() > Some(0.0)), "{object}");
+    let kernels = ["bench", "--prompt", "8", "-n", "2", "--repeat", "1", "--kernels", "--json"];
+    let object = json(&good(&kernels));
+    let runs = object["kernels"].as_array().expect("a prompt and tokens");
+    for run in runs {
+        let kernels = run["kernels"].as_array().expect("a list");
+        assert!(kernels.iter().any(|kernel| kernel["name"] == "attention"), "{run}");
+        let shares: f64 = kernels.iter().filter_map(|kernel| kernel["share"].as_f64()).sum();
+        assert!((0.98..1.02).contains(&shares), "{run}");
+    }
     let nothing = ledge(&["bench", "--prompt", "0", "-n", "0"]);
     assert_eq!(nothing.status.code(), Some(2), "{}", stderr(&nothing));
+}
+
+#[test]
+fn a_trace_names_kernels_times_bytes_and_threads() {
+    let path = scratch("trace").join("out.json");
+    good(&["run", "The sea was", "-n", "3", "--threads", "2", "--trace", words(&path), "-q"]);
+    let trace = json(&std::fs::read_to_string(&path).expect("the trace"));
+    let events = trace["traceEvents"].as_array().expect("a list of events");
+    let steps: Vec<_> = events.iter().filter(|event| event["args"]["bytes"].is_u64()).collect();
+    assert!(steps.iter().any(|step| step["name"].as_str().is_some_and(|n| n.contains("linear"))));
+    assert!(steps.iter().all(|step| step["dur"].is_f64() && step["ts"].is_f64()), "{trace}");
+    let named = |name: &str| events.iter().any(|event| event["args"]["name"] == name);
+    assert!(named("steps") && named("thread 0") && named("thread 1"), "{trace}");
 }
 
 #[test]

@@ -2,8 +2,8 @@
 //! all the work when there is one thread.
 
 use crate::{generation, house, ids, load, request};
-use ledge_engine::llm::sampler::Sampling;
-use plan::Uncontrolled;
+use ledge_engine::{llm::sampler::Sampling, trace::Recorder};
+use plan::{Control, Trace, Uncontrolled};
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     cell::Cell,
@@ -33,17 +33,37 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-#[test]
-fn the_token_loop_allocates_nothing() {
-    let lm = load(&house(), &request(1, 64));
-    let mut session = lm.session().unwrap();
-    session.append(&ids(&lm, "The old woman went"), &Uncontrolled).unwrap();
-    let sampling = Sampling { seed: 3, repetition_penalty: 1.1, top_k: 40, ..Sampling::default() };
-    let mut generation = generation(&lm, sampling, 60);
-    generation.next(&mut session, &Uncontrolled).unwrap();
-    let before = COUNT.with(Cell::get);
-    for _ in 0..50 {
-        assert!(generation.next(&mut session, &Uncontrolled).unwrap().is_some());
+/// Notes what ran when.
+struct Traced(Recorder);
+
+impl Control for Traced {
+    fn cancelled(&self) -> bool {
+        false
     }
-    assert_eq!(COUNT.with(Cell::get) - before, 0);
+
+    fn progress(&self, _done: u64, _total: u64) {}
+
+    fn trace(&self) -> Option<&dyn Trace> {
+        Some(&self.0)
+    }
+}
+
+#[test]
+fn the_token_loop_allocates_nothing_traced_or_not() {
+    let traced = Traced(Recorder::new(1 << 12));
+    for control in [&Uncontrolled as &dyn Control, &traced] {
+        let lm = load(&house(), &request(1, 64));
+        let mut session = lm.session().unwrap();
+        session.append(&ids(&lm, "The old woman went"), control).unwrap();
+        let sampling =
+            Sampling { seed: 3, repetition_penalty: 1.1, top_k: 40, ..Sampling::default() };
+        let mut generation = generation(&lm, sampling, 60);
+        generation.next(&mut session, control).unwrap();
+        let before = COUNT.with(Cell::get);
+        for _ in 0..50 {
+            assert!(generation.next(&mut session, control).unwrap().is_some());
+        }
+        assert_eq!(COUNT.with(Cell::get) - before, 0);
+    }
+    assert!(!traced.0.spans().is_empty());
 }
