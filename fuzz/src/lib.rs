@@ -9,7 +9,7 @@ mod alloc;
 const HEAP_BYTES: usize = 16 << 20;
 
 /// Runs `work` on an input and stops the process if it held more than 4 × the input + 16 MiB.
-pub fn bounded<T>(input: &[u8], work: impl FnOnce(&[u8]) -> T) -> T {
+pub fn bounded<'a, T>(input: &'a [u8], work: impl FnOnce(&'a [u8]) -> T) -> T {
     let (result, peak) = alloc::peak(|| work(input));
     assert!(peak <= 4 * input.len() + HEAP_BYTES, "{peak} bytes held for {}", input.len());
     result

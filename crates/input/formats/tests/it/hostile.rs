@@ -13,7 +13,9 @@ use ledge_formats::{
     gguf::Gguf,
     json as text, limits,
     npy::Npy,
+    onnx::Model as Onnx,
     safetensors::{Index, Safetensors},
+    tflite::{Model as Tflite, options::Conv2d},
 };
 use tensor::Bytes;
 
@@ -24,7 +26,9 @@ mod gguf_content;
 mod gguf_rules;
 mod json;
 mod npy;
+mod onnx;
 mod safetensors;
+mod tflite;
 
 /// Which reader gets the bytes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -34,6 +38,8 @@ enum Reader {
     Index,
     Json,
     Npy,
+    Onnx,
+    Tflite,
 }
 
 struct Case {
@@ -73,6 +79,19 @@ fn read(reader: Reader, bytes: &[u8], file: u64) -> Result<(), FormatError> {
         Reader::Index => Index::parse(bytes).map(drop),
         Reader::Json => text::parse(bytes, "config.json").map(drop),
         Reader::Npy => Npy::parse(bytes, Bytes(file)).map(drop),
+        Reader::Onnx => Onnx::parse(bytes).map(drop),
+        Reader::Tflite => {
+            let model = Tflite::parse(bytes)?;
+            for graph in &model.subgraphs {
+                for tensor in &graph.tensors {
+                    model.expand(tensor)?;
+                }
+                for operator in &graph.operators {
+                    Conv2d::read(&operator.options)?;
+                }
+            }
+            Ok(())
+        }
     }
 }
 
@@ -85,11 +104,19 @@ fn hostile_files_get_an_error_that_names_the_place() {
         safetensors::cases(),
         json::cases(),
         npy::cases(),
+        onnx::wire(),
+        onnx::graphs(),
+        onnx::tensors(),
+        onnx::external_files(),
+        tflite::structure(),
+        tflite::tensors(),
+        tflite::operators(),
+        tflite::sparsity(),
     ]
     .into_iter()
     .flatten()
     .collect();
-    assert!(cases.len() >= 150, "{}", cases.len());
+    assert!(cases.len() >= 350, "{}", cases.len());
     let mut names: Vec<_> = cases.iter().map(|case| (case.reader as u8, case.name)).collect();
     names.sort_unstable();
     names.dedup();

@@ -5,6 +5,7 @@ mod alloc;
 mod capacity;
 mod hostile;
 mod mutation;
+mod network_tables;
 mod networks;
 mod raw;
 mod real;

@@ -7,6 +7,8 @@ use ledge_formats::{
 };
 use tensor::{BlockType, DType, Shape};
 
+use crate::raw::{Flat, Proto};
+
 /// A shape out of its dimensions.
 pub(crate) fn shape(dims: &[u64]) -> Shape {
     Shape::new(dims).unwrap()
@@ -97,4 +99,62 @@ pub(crate) fn write(layout: &ledge_formats::Layout) -> Vec<u8> {
         .unwrap();
     assert_eq!(file.len() as u64, layout.file_bytes().0);
     file
+}
+
+/// A small ONNX file: a node with attributes and a branch, constants of three kinds.
+pub(crate) fn onnx_file() -> Vec<u8> {
+    let new = Proto::default;
+    let value = |name: &str| {
+        let dims = new().message(1, new().bytes(2, "n")).message(1, new().int(1, 3));
+        let ty = new().message(1, new().int(1, 1).message(2, dims));
+        new().bytes(1, name).message(2, ty)
+    };
+    let branch = new().message(1, new().bytes(2, "b").bytes(4, "Constant"));
+    let node = new()
+        .bytes(1, "x")
+        .bytes(2, "y")
+        .bytes(4, "If")
+        .message(5, new().bytes(1, "then_branch").int(20, 5).message(6, branch))
+        .message(5, new().bytes(1, "pads").int(20, 7).bytes(8, [1, 2, 0x96, 1]));
+    let graph = new()
+        .message(1, node)
+        .message(5, new().bytes(8, "w").int(2, 1).int(1, 2).bytes(9, [0; 8]))
+        .message(5, new().bytes(8, "t").int(2, 7).int(1, 2).bytes(7, [5, 0x96, 1]))
+        .message(5, new().bytes(8, "s").int(2, 8).int(1, 1).bytes(6, "cat"))
+        .message(11, value("x"))
+        .message(12, value("y"));
+    new().int(1, 10).message(7, graph).message(8, new().int(2, 18)).0
+}
+
+/// A small TFLite file: an operator, a quantised constant and a sparse one.
+pub(crate) fn tflite_file() -> Vec<u8> {
+    let new = Flat::default;
+    let tensor =
+        |name: &str, shape: &[i32], buffer| new().ints(0, shape).int(2, buffer).bytes(3, name);
+    let lists = new()
+        .byte(0, 1)
+        .byte(2, 3)
+        .table(3, new().bytes(0, [0, 1, 3]))
+        .byte(4, 3)
+        .table(5, new().bytes(0, [1, 0, 3]));
+    let sparsity = new().ints(0, &[0, 1]).tables(2, &[new().int(1, 2), lists]);
+    let quantization = new().bytes(2, []).claim(2, 1, &[0, 0, 0, 0x3f]).int(6, 0);
+    let operator = new().ints(1, &[0, -1]).ints(2, &[1]).byte(3, 1).table(4, new().int(1, 2));
+    let graph = new()
+        .tables(
+            0,
+            &[
+                tensor("x", &[1, 4], 0).ints(7, &[-1, 4]).table(4, quantization),
+                tensor("s", &[2, 4], 1).table(6, sparsity),
+            ],
+        )
+        .ints(1, &[0])
+        .ints(2, &[1])
+        .tables(3, &[operator]);
+    new()
+        .int(0, 3)
+        .tables(1, &[new().byte(0, 3).int(3, 3)])
+        .tables(2, &[graph])
+        .tables(4, &[new(), new().bytes(0, [1; 12])])
+        .file()
 }

@@ -1,0 +1,144 @@
+//! Real networks with random damage: whatever the bytes, a reader answers, and soon.
+//!
+//! Each file up to [`FILE_BYTES`] is damaged [`MUTATIONS`] times by a seeded generator: bits
+//! flipped, bytes overwritten with awkward numbers, pieces copied. The check counts answers that
+//! come in time and without a panic; what the answer is does not matter. A file whose damage is
+//! not done within [`FILE_TIME`] is short of its count.
+
+use std::{
+    fs, panic,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result};
+use formats::{FormatError, onnx, tflite};
+
+use crate::fixtures::{Fixtures, Report};
+
+/// Damaged versions of each file.
+const MUTATIONS: usize = 100_000;
+/// Files that are small enough.
+const FILE_BYTES: usize = 512 << 10;
+/// Longest time of one answer.
+const ANSWER_TIME: Duration = Duration::from_millis(500);
+/// Longest time for one file's mutations.
+const FILE_TIME: Duration = Duration::from_mins(1);
+
+/// Numbers that overflow, wrap, or are one off.
+const AWKWARD: [u64; 8] =
+    [0, 1, 0x7f, 0x80, 0x7fff_ffff, 0xffff_ffff, 0x7fff_ffff_ffff_ffff, u64::MAX];
+
+/// Damages every small network of the data folder.
+pub(crate) fn check(fixtures: &Fixtures) -> Result<Report> {
+    let mut report = Report::default();
+    let folder = fixtures.path("networks/models");
+    let mut paths: Vec<PathBuf> = fs::read_dir(&folder)
+        .with_context(|| format!("{}", folder.display()))?
+        .map(|entry| Ok(entry?.path()))
+        .collect::<Result<_>>()?;
+    let goldens =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crates/input/formats/tests/goldens");
+    paths.extend(["network.onnx", "network.tflite"].map(|name| goldens.join(name)));
+    paths.sort();
+    for path in paths {
+        let read: fn(&[u8]) -> Result<(), FormatError> =
+            match path.extension().and_then(|ending| ending.to_str()) {
+                Some("onnx") => read_onnx,
+                Some("tflite") => read_tflite,
+                _ => continue,
+            };
+        let file = fs::read(&path)?;
+        if file.len() <= FILE_BYTES {
+            damage(&path.display().to_string(), file, read, &mut report);
+        }
+    }
+    Ok(report)
+}
+
+fn read_onnx(file: &[u8]) -> Result<(), FormatError> {
+    let model = onnx::Model::parse(file)?;
+    model.for_each_tensor(&mut |tensor| drop(tensor.bytes()));
+    Ok(())
+}
+
+fn read_tflite(file: &[u8]) -> Result<(), FormatError> {
+    let model = tflite::Model::parse(file)?;
+    for tensor in model.subgraphs.iter().flat_map(|graph| &graph.tensors) {
+        drop(model.expand(tensor)?);
+    }
+    Ok(())
+}
+
+/// Marsaglia's xorshift: the same damage on every machine.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 >> 1).unwrap_or(0) % bound.max(1)
+    }
+}
+
+/// Changes one place and gives what was there.
+fn change(file: &mut [u8], random: &mut Random) -> (usize, Vec<u8>) {
+    // Structure is found at both ends more than between weights.
+    let near = file.len().min(4096);
+    let at = match random.below(3) {
+        0 => random.below(near),
+        1 => file.len() - 1 - random.below(near),
+        _ => random.below(file.len()),
+    };
+    let len = [1, 2, 4, 8][random.below(4)].min(file.len() - at);
+    let kept = file[at..at + len].to_vec();
+    match random.below(3) {
+        0 => file[at] ^= 1 << random.below(8),
+        1 => {
+            let number = AWKWARD[random.below(AWKWARD.len())].to_le_bytes();
+            file[at..at + len].copy_from_slice(&number[..len]);
+        }
+        _ => {
+            let from = random.below(file.len() - len);
+            file.copy_within(from..from + len, at);
+        }
+    }
+    (at, kept)
+}
+
+fn damage(
+    name: &str,
+    mut file: Vec<u8>,
+    read: fn(&[u8]) -> Result<(), FormatError>,
+    report: &mut Report,
+) {
+    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    let start = Instant::now();
+    let (mut accepted, mut slowest) = (0usize, Duration::ZERO);
+    for count in 0..MUTATIONS {
+        if start.elapsed() > FILE_TIME {
+            report.of += MUTATIONS - count;
+            report.notes.push(format!("{name}: {count} of {MUTATIONS} in {FILE_TIME:?}"));
+            return;
+        }
+        let changes: Vec<_> =
+            (0..=random.below(3)).map(|_| change(&mut file, &mut random)).collect();
+        let begin = Instant::now();
+        let answer = panic::catch_unwind(|| read(&file));
+        let time = begin.elapsed();
+        slowest = slowest.max(time);
+        accepted += usize::from(matches!(answer, Ok(Ok(()))));
+        report.case(answer.is_ok() && time < ANSWER_TIME, || {
+            format!("{name}: mutation {count}: {time:?}, panic: {}", answer.is_err())
+        });
+        for (at, kept) in changes.into_iter().rev() {
+            file[at..at + kept.len()].copy_from_slice(&kept);
+        }
+    }
+    let file = name.rsplit('/').next().unwrap_or(name);
+    let seconds = start.elapsed().as_secs_f64();
+    report.notes.push(format!(
+        "{file}: {accepted} of {MUTATIONS} still read, {seconds:.1} s, slowest answer {slowest:?}"
+    ));
+}
