@@ -91,6 +91,16 @@ pub enum RunError {
         /// Entries in the table.
         len: u64,
     },
+    /// An index that a network computed is outside of its array.
+    #[error("{op}: index {index} is outside of {extent} elements")]
+    Outside {
+        /// The operator that uses it.
+        op: &'static str,
+        /// The offending value.
+        index: i64,
+        /// The extent that it points into.
+        extent: u64,
+    },
     /// A weight could not be read.
     #[error(transparent)]
     Read(#[from] ReadError),

@@ -16,6 +16,10 @@ pub enum DType {
     BF16,
     /// IEEE double precision.
     F64,
+    /// 8 bits: 4 of exponent, 3 of fraction, no infinities.
+    F8E4M3,
+    /// 8 bits: 5 of exponent, 2 of fraction.
+    F8E5M2,
     /// Signed 8 bit.
     I8,
     /// Unsigned 8 bit.
@@ -38,11 +42,13 @@ pub enum DType {
 
 impl DType {
     /// All plain types, in the order of the enum.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::F32,
         Self::F16,
         Self::BF16,
         Self::F64,
+        Self::F8E4M3,
+        Self::F8E5M2,
         Self::I8,
         Self::U8,
         Self::I16,
@@ -57,7 +63,7 @@ impl DType {
     /// Bytes of one element.
     pub const fn bytes(self) -> u64 {
         match self {
-            Self::I8 | Self::U8 | Self::Bool => 1,
+            Self::F8E4M3 | Self::F8E5M2 | Self::I8 | Self::U8 | Self::Bool => 1,
             Self::F16 | Self::BF16 | Self::I16 | Self::U16 => 2,
             Self::F32 | Self::I32 | Self::U32 => 4,
             Self::F64 | Self::I64 | Self::U64 => 8,
@@ -86,6 +92,8 @@ impl DType {
             Self::F16 => "F16",
             Self::BF16 => "BF16",
             Self::F64 => "F64",
+            Self::F8E4M3 => "F8_E4M3",
+            Self::F8E5M2 => "F8_E5M2",
             Self::I8 => "I8",
             Self::U8 => "U8",
             Self::I16 => "I16",

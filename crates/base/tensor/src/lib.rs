@@ -14,12 +14,14 @@ pub mod dtype;
 pub mod shape;
 pub mod view;
 pub mod half;
+pub mod float8;
 pub mod cast;
 pub mod block;
 
 pub use block::{decode_row, encode_row};
 pub use bytes::Bytes;
 pub use dtype::{BlockType, DType, TensorType};
+pub use float8::{F8E4M3, F8E5M2};
 pub use half::{BF16, F16};
 pub use shape::Shape;
 pub use view::TensorRef;

@@ -37,6 +37,16 @@ impl Layout {
         Self { bases, bytes: end }
     }
 
+    /// The bytes of a slot, with every symbol at its bound.
+    ///
+    /// # Panics
+    /// As [`Layout::view`].
+    pub(crate) fn bytes(&self, slot: &Slot, symbols: &[Symbol]) -> Range<usize> {
+        let start = index(self.bases[slot.buffer.0 as usize] + slot.offset);
+        let elements: u64 = slot.dims.iter().map(|dim| dim.max(symbols)).product();
+        start..start + index(elements * slot.dtype.bytes())
+    }
+
     /// The place of a slot.
     ///
     /// # Panics
@@ -97,11 +107,6 @@ impl View {
     /// The numbers of this run's rows.
     pub(crate) fn range(&self, extents: &[u64]) -> Range<usize> {
         self.start..self.start + self.rows(extents) * self.width
-    }
-
-    /// The numbers of all rows that there is room for.
-    pub(crate) fn whole(&self) -> Range<usize> {
-        self.start..self.start + self.rows_max * self.width
     }
 }
 

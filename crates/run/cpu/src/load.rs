@@ -96,6 +96,9 @@ pub(crate) fn load(
                 let out = &mut region.bytes_mut()[start..start + 4 * len];
                 decode(&load, weight, numbers_mut(out))?;
             }
+            Held::Raw { start, bytes } => {
+                copy(&load, weight, &mut region.bytes_mut()[start..start + bytes])?;
+            }
             Held::Source => {}
         }
         load.report();
@@ -133,6 +136,17 @@ fn pack(
             }
         });
     }
+}
+
+/// Reads a weight as it is stored, some rows at a time.
+fn copy(load: &Load<'_>, weight: &Weight, out: &mut [u8]) -> Result<(), ReadError> {
+    let row_bytes = index(weight.row_bytes()).max(1);
+    let rows = (index(VECTOR_STEP) / row_bytes).max(1);
+    for (i, part) in (0..).zip(out.chunks_mut(rows * row_bytes)) {
+        load.source.read_rows(weight, i * rows as u64, part)?;
+        load.done.fetch_add(part.len() as u64, Ordering::Relaxed);
+    }
+    Ok(())
 }
 
 /// Decodes a weight into numbers, row by row.

@@ -9,7 +9,8 @@ use crate::layout::{View, index, numbers, numbers_mut};
 use crate::memory::Region;
 use crate::pool::Tracing;
 use crate::steps::{Frame, Work};
-use plan::{Control, Plan, RunError, Slot, State, Who};
+use core::ops::Range;
+use plan::{Control, Plan, Port, RunError, Slot, State, Who};
 use std::{fmt, sync::Arc};
 
 /// A sequence on the processor's cores.
@@ -21,8 +22,9 @@ pub(crate) struct CpuState {
     positions: u64,
     /// Ids that must be below a bound, in the order of the steps that use them.
     checks: Vec<Check>,
-    inputs: Vec<View>,
-    outputs: Vec<View>,
+    /// Places of ports in bytes.
+    inputs: Vec<Range<usize>>,
+    outputs: Vec<Range<usize>>,
 }
 
 /// Ids that index a table or the rows of a value.
@@ -49,7 +51,6 @@ impl CpuState {
     ) -> Self {
         let view = |slot: &Slot| program.layout.view(slot, &program.plan.symbols);
         let inputs: Vec<View> = program.plan.inputs.iter().map(|port| view(&port.slot)).collect();
-        let outputs = program.plan.outputs.iter().map(|port| view(&port.slot)).collect();
         let name = |ids: View| {
             let port = inputs.iter().position(|&input| input == ids);
             port.map_or_else(|| "ids".into(), |port| program.plan.inputs[port].name.clone())
@@ -66,6 +67,9 @@ impl CpuState {
                 Some(Check { ids, input: name(ids), table })
             })
             .collect();
+        let bytes = |port: &Port| program.layout.bytes(&port.slot, &program.plan.symbols);
+        let inputs = program.plan.inputs.iter().map(bytes).collect();
+        let outputs = program.plan.outputs.iter().map(bytes).collect();
         Self { program, values, kv, scratch, positions: 0, checks, inputs, outputs }
     }
 
@@ -117,8 +121,8 @@ impl State for CpuState {
     }
 
     fn input(&mut self, port: usize) -> &mut [u8] {
-        let range = self.inputs[port].whole();
-        &mut self.values.bytes_mut()[4 * range.start..4 * range.end]
+        let range = self.inputs[port].clone();
+        &mut self.values.bytes_mut()[range]
     }
 
     fn run(&mut self, extents: &[u64], control: &dyn Control) -> Result<(), RunError> {
@@ -172,8 +176,8 @@ impl State for CpuState {
     }
 
     fn output(&self, port: usize) -> &[u8] {
-        let range = self.outputs[port].whole();
-        &self.values.bytes()[4 * range.start..4 * range.end]
+        let range = self.outputs[port].clone();
+        &self.values.bytes()[range]
     }
 
     fn positions(&self) -> u64 {

@@ -3,6 +3,7 @@
 //! Tasks run one after the other; inside a task the work is divided over the threads, and small
 //! work stays with the caller. Nothing here allocates, locks or compares names while a plan runs.
 
+mod array;
 mod attention;
 mod elementwise;
 mod embed;
@@ -61,6 +62,7 @@ pub(crate) enum Work {
     Elementwise(elementwise::Elementwise),
     Experts(experts::Experts),
     Select(select::Select),
+    Array(Box<array::Array>),
 }
 
 impl Work {
@@ -76,6 +78,7 @@ impl Work {
             Self::Elementwise(task) => task.run(frame),
             Self::Experts(task) => task.run(frame),
             Self::Select(task) => task.run(frame),
+            Self::Array(task) => task.run(frame)?,
         }
         Ok(())
     }
@@ -117,7 +120,7 @@ impl Maker<'_> {
             | Op::SoftCap { .. } => Work::Elementwise(elementwise::Elementwise::new(self, step)),
             Op::Experts(op) => Work::Experts(experts::Experts::new(self, step, op)),
             Op::SelectRows => Work::Select(select::Select::new(self, step)),
-            Op::Array(ref op) => unreachable!("{} was refused", op.name()),
+            Op::Array(op) => Work::Array(Box::new(array::Array::new(self, step, op))),
         }
     }
 }
@@ -150,7 +153,7 @@ pub(crate) fn check(step: &Step, plan: &Plan) -> Result<(), Refusal> {
     let refuse =
         |reason: String| Err(Refusal::Op { backend: NAME.into(), op: step.op.name(), reason });
     if let Op::Array(_) = step.op {
-        return refuse("operators of networks are not run here yet".into());
+        return Ok(());
     }
     for input in &step.inputs {
         if let Operand::Slot(slot) = input
@@ -177,6 +180,7 @@ pub(crate) fn check(step: &Step, plan: &Plan) -> Result<(), Refusal> {
 /// Scratch of a step, all threads together.
 pub(crate) fn scratch(step: &Step, plan: &Plan, threads: usize) -> Bytes {
     match step.op {
+        Op::Array(ref op) => array::scratch(op),
         Op::Embed { .. } | Op::EmbedPositions => embed::scratch(step, plan),
         Op::Linear => linear::scratch(step, plan),
         Op::Attention(op) => attention::scratch(step, plan, op, threads),
@@ -188,8 +192,7 @@ pub(crate) fn scratch(step: &Step, plan: &Plan, threads: usize) -> Bytes {
         | Op::Gated { .. }
         | Op::Scale { .. }
         | Op::SoftCap { .. }
-        | Op::SelectRows
-        | Op::Array(_) => Bytes::ZERO,
+        | Op::SelectRows => Bytes::ZERO,
     }
 }
 

@@ -18,6 +18,8 @@ pub(crate) enum Use {
     Vector,
     /// Some of its rows.
     Lookup,
+    /// Its bytes as stored.
+    Raw,
 }
 
 /// What `step` wants of its weights.
@@ -27,6 +29,7 @@ pub(crate) fn uses(step: &Step) -> impl Iterator<Item = (WeightId, Use)> {
         let want = match (&step.op, i) {
             (Op::Embed { .. } | Op::EmbedPositions, _) => Use::Lookup,
             (Op::Linear, 1) | (Op::Experts(_), _) => Use::Matrix,
+            (Op::Array(_), _) => Use::Raw,
             _ => Use::Vector,
         };
         Some((*id, want))
@@ -39,6 +42,7 @@ pub(crate) fn bytes(weight: &Weight, want: Use) -> Bytes {
         Use::Matrix => matrix::packed_bytes(weight),
         Use::Vector => Bytes(weight.shape.elements().unwrap_or(u64::MAX / 8) * 4).align_up(64),
         Use::Lookup => Bytes::ZERO,
+        Use::Raw => weight.stored_bytes().align_up(64),
     }
 }
 
@@ -56,6 +60,13 @@ pub(crate) enum Held {
     },
     /// In its source.
     Source,
+    /// As stored, from this byte on.
+    Raw {
+        /// First byte in the region of weights.
+        start: usize,
+        /// Number of bytes.
+        bytes: usize,
+    },
 }
 
 /// Where all weights are.
@@ -85,6 +96,10 @@ impl Placement {
                     Held::Vector { start, len: usize::try_from(len).unwrap_or(usize::MAX) }
                 }
                 Use::Lookup => Held::Source,
+                Use::Raw => Held::Raw {
+                    start,
+                    bytes: weight.stored_bytes().to_usize().unwrap_or(usize::MAX),
+                },
             };
             placement.held.insert(key, held);
             placement.bytes.0 = placement.bytes.0.saturating_add(bytes(weight, want).0);
@@ -119,12 +134,23 @@ impl Placement {
         }
     }
 
+    /// The range of bytes that holds a weight as stored.
+    ///
+    /// # Panics
+    /// If no step uses it so.
+    pub(crate) fn raw(&self, id: WeightId) -> core::ops::Range<usize> {
+        match self.held.get(&(id, Use::Raw as u8)) {
+            Some(&Held::Raw { start, bytes }) => start..start + bytes,
+            other => panic!("weight {} is held as stored, found {other:?}", id.0),
+        }
+    }
+
     /// The panels that hold a table's rows, if the same tensor is used in products.
     pub(crate) fn panels_of_table(&self, plan: &Plan, id: WeightId) -> Option<Matrix> {
         let table = &plan.weights[id.0 as usize];
         self.iter().find_map(|(other, held)| match held {
             Held::Matrix(matrix) if plan.weights[other.0 as usize] == *table => Some(matrix),
-            Held::Matrix(_) | Held::Vector { .. } | Held::Source => None,
+            Held::Matrix(_) | Held::Vector { .. } | Held::Raw { .. } | Held::Source => None,
         })
     }
 }

@@ -1,6 +1,6 @@
 //! Rows of plain numbers. Each element is converted alone; nothing is scaled.
 
-use crate::{BF16, DType, F16};
+use crate::{BF16, DType, F8E4M3, F8E5M2, F16};
 
 /// Decodes `dst.len()` plain numbers.
 pub(super) fn decode(dtype: DType, src: &[u8], dst: &mut [f32]) {
@@ -10,6 +10,8 @@ pub(super) fn decode(dtype: DType, src: &[u8], dst: &mut [f32]) {
         DType::F16 => each(src, dst, |bytes| F16::from_le_bytes(bytes).to_f32()),
         DType::BF16 => each(src, dst, |bytes| BF16::from_le_bytes(bytes).to_f32()),
         DType::F64 => each(src, dst, |bytes| f64::from_le_bytes(bytes) as f32),
+        DType::F8E4M3 => each(src, dst, |[byte]| F8E4M3(byte).to_f32()),
+        DType::F8E5M2 => each(src, dst, |[byte]| F8E5M2(byte).to_f32()),
         DType::I8 => each(src, dst, |bytes| f32::from(i8::from_le_bytes(bytes))),
         DType::U8 => each(src, dst, |bytes| f32::from(u8::from_le_bytes(bytes))),
         DType::I16 => each(src, dst, |bytes| f32::from(i16::from_le_bytes(bytes))),
@@ -38,6 +40,8 @@ pub(super) fn encode(dtype: DType, src: &[f32], dst: &mut [u8]) {
         DType::F16 => store(src, dst, |v| F16::from_f32(v).to_le_bytes()),
         DType::BF16 => store(src, dst, |v| BF16::from_f32(v).to_le_bytes()),
         DType::F64 => store(src, dst, |v| f64::from(v).to_le_bytes()),
+        DType::F8E4M3 => store(src, dst, |v| [F8E4M3::from_f32(v).0]),
+        DType::F8E5M2 => store(src, dst, |v| [F8E5M2::from_f32(v).0]),
         DType::I8 => store(src, dst, |v| (whole(v) as i8).to_le_bytes()),
         DType::U8 => store(src, dst, |v| (whole(v) as u8).to_le_bytes()),
         DType::I16 => store(src, dst, |v| (whole(v) as i16).to_le_bytes()),

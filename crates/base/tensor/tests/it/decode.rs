@@ -1,6 +1,6 @@
 //! Decoding of every element type, bit by bit, against gguf-py.
 
-use ledge_tensor::{TensorType, decode_row};
+use ledge_tensor::{DType, TensorType, decode_row};
 
 /// Stored row and expected values of one type.
 struct Golden<'a> {
@@ -47,7 +47,9 @@ fn every_type_decodes_to_the_bits_of_the_reference() {
         seen.push(golden.ty);
     }
     seen.sort();
-    let mut all: Vec<_> = TensorType::all().collect();
+    // gguf-py has no floats of 8 bits; ONNX's node tests hold those.
+    let float8 = [DType::F8E4M3, DType::F8E5M2].map(TensorType::Plain);
+    let mut all: Vec<_> = TensorType::all().filter(|ty| !float8.contains(ty)).collect();
     all.sort();
     assert_eq!(seen, all, "the file covers every type");
 }

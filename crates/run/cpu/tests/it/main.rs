@@ -8,6 +8,7 @@
 )]
 
 mod alloc;
+mod array;
 mod model;
 mod oracle;
 

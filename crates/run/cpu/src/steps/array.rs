@@ -1,0 +1,183 @@
+//! Operators on dense arrays: parts of the result to all threads, computed by `reference`.
+//!
+//! Every extent is a number, so places are byte ranges that are fixed when the schedule is made.
+//! A result is divided into rows of its leading dimensions where each of its elements is computed
+//! by itself; the other operators run on the caller.
+
+use super::{Frame, Maker};
+use crate::pool::Parts;
+use core::ops::Range;
+use plan::{ArrayOp, Operand, Plan, RunError, Slot, Step};
+use reference::Out;
+use std::sync::{Mutex, PoisonError};
+use tensor::{Bytes, DType, Shape, TensorRef, TensorType, cast};
+
+/// Most operands of an operator, but for `Concat`, whose operands are copied one by one.
+const OPERANDS_MAX: usize = 8;
+
+/// Elementary operations below which dividing work costs more than it saves.
+const SMALL: u64 = 1 << 14;
+
+/// A dense array in one of a state's regions.
+#[derive(Clone, Debug)]
+struct Place {
+    bytes: Range<usize>,
+    dtype: DType,
+    dims: Shape,
+}
+
+/// Where an operand is.
+#[derive(Clone, Debug)]
+enum Source {
+    Value(Place),
+    Weight(Place),
+    Absent,
+}
+
+/// An operator with the places of its operands.
+#[derive(Debug)]
+pub(crate) struct Array {
+    op: ArrayOp,
+    inputs: Vec<Source>,
+    out: Place,
+    /// Elements of a row that one thread computes at a time, if rows are computed apart.
+    row: Option<usize>,
+}
+
+/// Scratch of a step.
+pub(super) fn scratch(op: &ArrayOp) -> Bytes {
+    Bytes(reference::scratch_bytes(op))
+}
+
+impl Array {
+    pub(super) fn new(maker: &Maker<'_>, step: &Step, op: ArrayOp) -> Self {
+        let value = |slot: &Slot| {
+            let dims: Vec<u64> = slot.dims.iter().map(|dim| dim.max(&maker.plan.symbols)).collect();
+            Place {
+                bytes: maker.layout.bytes(slot, &maker.plan.symbols),
+                dtype: slot.dtype,
+                dims: Shape::new(&dims).expect("the graph's rules bound ranks"),
+            }
+        };
+        let source = |input: &Operand| match input {
+            Operand::Slot(slot) => Source::Value(value(slot)),
+            Operand::Weight(id) => Source::Weight(Place {
+                bytes: maker.placement.raw(*id),
+                dtype: dtype(maker.plan, *id),
+                dims: maker.plan.weights[id.0 as usize].shape,
+            }),
+            Operand::State(_) | Operand::Absent => Source::Absent,
+        };
+        let inputs: Vec<Source> = step.inputs.iter().map(source).collect();
+        let out = value(&step.output);
+        let row =
+            (reference::divides(&op) && work(&op, &inputs, &out) >= SMALL).then(|| row(&out.dims));
+        Self { op, inputs, out, row }
+    }
+
+    pub(super) fn run(&self, frame: &mut Frame<'_, '_>) -> Result<(), RunError> {
+        if self.out.bytes.is_empty() {
+            return Ok(());
+        }
+        let values = cast::to_bytes_mut(frame.values);
+        let (before, rest) = values.split_at_mut(self.out.bytes.start);
+        let (out, after) = rest.split_at_mut(self.out.bytes.len());
+        let shift = self.out.bytes.end;
+        let (before, after, weights) = (&*before, &*after, frame.weights);
+        let operand = |source: &Source| {
+            let (place, bytes) = match source {
+                Source::Absent => return None,
+                Source::Weight(place) => (place, &weights[place.bytes.clone()]),
+                Source::Value(place) if place.bytes.end <= before.len() => {
+                    (place, &before[place.bytes.clone()])
+                }
+                Source::Value(place) if place.bytes.is_empty() => (place, &[][..]),
+                Source::Value(place) => {
+                    (place, &after[place.bytes.start - shift..place.bytes.end - shift])
+                }
+            };
+            let tensor = TensorRef::new(place.dtype.into(), place.dims, bytes);
+            Some(tensor.expect("places are as large as their arrays"))
+        };
+        if let ArrayOp::Concat { axis } = self.op {
+            let mut at = 0;
+            for x in self.inputs.iter().filter_map(operand) {
+                at += reference::copy_along(axis, self.out.dims, at, &x, out);
+            }
+            return Ok(());
+        }
+        let mut inputs = [None; OPERANDS_MAX];
+        for (input, source) in inputs.iter_mut().zip(&self.inputs) {
+            *input = operand(source);
+        }
+        let inputs = &inputs[..self.inputs.len()];
+        let (dtype, dims) = (self.out.dtype, self.out.dims);
+        let fault = Mutex::new(None);
+        let note = |result: Result<(), reference::Fault>| {
+            if let Err(error) = result {
+                *fault.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+            }
+        };
+        if let Some(row) = self.row {
+            let width = row * crate::layout::index(dtype.bytes());
+            frame.team.rows(out, width, &Parts::none(), |_, first, bytes| {
+                let mut out = Out::part(dtype, dims, first * row, bytes);
+                note(reference::run(&self.op, inputs, &mut out, &mut []));
+            });
+        } else {
+            let mut out = Out::whole(dtype, dims, out);
+            note(reference::run(&self.op, inputs, &mut out, frame.scratch));
+        }
+        let fault = fault.into_inner().unwrap_or_else(PoisonError::into_inner);
+        fault.map_or(Ok(()), |fault| Err(self.error(fault)))
+    }
+
+    fn error(&self, fault: reference::Fault) -> RunError {
+        match fault {
+            reference::Fault::Index { index, extent } => {
+                RunError::Outside { op: self.op.name(), index, extent }
+            }
+            other => unreachable!("{other} is not found while running"),
+        }
+    }
+}
+
+/// The element type of a weight of an array operator.
+fn dtype(plan: &Plan, id: plan::WeightId) -> DType {
+    match plan.weights[id.0 as usize].ty {
+        TensorType::Plain(dtype) => dtype,
+        TensorType::Block(block) => unreachable!("the graph's rules refuse {block}"),
+    }
+}
+
+/// Elements of the trailing dimensions behind at least 64 leading rows, or as many as there are.
+fn row(dims: &[u64]) -> usize {
+    let mut rows = 1;
+    let leading = dims.iter().position(|&dim| {
+        rows *= dim;
+        rows >= 64
+    });
+    let behind = leading.map_or(dims.len(), |last| last + 1);
+    crate::layout::index(dims[behind..].iter().product())
+}
+
+/// About how many elementary operations a step takes.
+fn work(op: &ArrayOp, inputs: &[Source], out: &Place) -> u64 {
+    let operand = |i: usize| match inputs.get(i) {
+        Some(Source::Value(place) | Source::Weight(place)) => place.dims,
+        Some(Source::Absent) | None => Shape::SCALAR,
+    };
+    let elements = |dims: &Shape| dims.elements().unwrap_or(u64::MAX);
+    let each = match op {
+        ArrayOp::MatMul => operand(0).last(),
+        ArrayOp::Conv(_) | ArrayOp::ConvTranspose { .. } | ArrayOp::DeformConv { .. } => {
+            operand(1).iter().skip(1).product()
+        }
+        ArrayOp::Pool(pool) => pool.conv.kernel.iter().map(|&k| u64::from(k)).product(),
+        ArrayOp::Reduce(_) | ArrayOp::ArgReduce { .. } => {
+            elements(&operand(0)) / elements(&out.dims).max(1)
+        }
+        _ => 1,
+    };
+    elements(&out.dims).saturating_mul(each.max(1))
+}

@@ -1,0 +1,147 @@
+//! A network of operators on dense arrays: against `reference` step by step, for any threads.
+
+use crate::model::{Memory, noise};
+use crate::{alloc, backend, load};
+use plan::array::{Conv, List, Map, Pool, PoolKind, Zip};
+use plan::*;
+use std::sync::Arc;
+use tensor::{Bytes, DType, Shape, TensorRef, cast::to_bytes};
+
+/// A plan in the making: every value has a buffer of its own, inputs of noise in memory.
+struct Network {
+    plan: Plan,
+    memory: Memory,
+}
+
+type Value = (Operand, DType, Vec<u64>);
+
+impl Network {
+    fn slot(&mut self, kind: BufferKind, dtype: DType, dims: &[u64]) -> Slot {
+        let bytes = Bytes(dims.iter().product::<u64>() * dtype.bytes()).align_up(64);
+        let name = format!("value {}", self.plan.buffers.len());
+        let buffer = self.plan.name(name, kind, bytes);
+        Slot { buffer, offset: 0, dtype, dims: dims.iter().map(|&dim| Dim::Fixed(dim)).collect() }
+    }
+
+    fn weight(&mut self, dtype: DType, dims: &[u64], bytes: &[u8]) -> Value {
+        let tensor = format!("w{}", self.plan.weights.len());
+        self.memory.0.insert(tensor.clone(), bytes.to_vec());
+        let shape = Shape::new(dims).unwrap();
+        self.plan.weights.push(Weight { tensor, ty: dtype.into(), shape, first: 0 });
+        let id = WeightId(u32::try_from(self.plan.weights.len() - 1).unwrap());
+        (Operand::Weight(id), dtype, dims.to_vec())
+    }
+
+    fn step(&mut self, op: ArrayOp, inputs: &[&Value], dtype: DType, dims: &[u64]) -> Value {
+        let output = self.slot(BufferKind::Arena, dtype, dims);
+        let inputs = inputs.iter().map(|value| value.0.clone()).collect();
+        let op = Op::Array(op);
+        self.plan.steps.push(Step { op, inputs, output: output.clone(), layer: None });
+        (Operand::Slot(output), dtype, dims.to_vec())
+    }
+}
+
+fn list(items: &[u32]) -> List<u32> {
+    List::new(items).unwrap()
+}
+
+/// `x: [2, 3, 20, 20]`: convolution, activation, pool, cast, gather, concatenation, product.
+fn network() -> Network {
+    let mut n = Network { plan: Plan::default(), memory: Memory::default() };
+    let slot = n.slot(BufferKind::Io, DType::F32, &[2, 3, 20, 20]);
+    n.plan.inputs.push(Port { name: "x".into(), slot: slot.clone() });
+    let x = (Operand::Slot(slot), DType::F32, vec![2, 3, 20, 20]);
+    let w = n.weight(DType::F32, &[8, 3, 3, 3], to_bytes(&noise(1, 216)));
+    let bias = n.weight(DType::F32, &[8], to_bytes(&noise(2, 8)));
+    let conv = Conv {
+        kernel: list(&[3, 3]),
+        strides: list(&[1, 1]),
+        dilations: list(&[1, 1]),
+        before: list(&[1, 1]),
+        after: list(&[1, 1]),
+        groups: 1,
+    };
+    let y = n.step(ArrayOp::Conv(conv), &[&x, &w, &bias], DType::F32, &[2, 8, 20, 20]);
+    let y = n.step(ArrayOp::Map(Map::Silu), &[&y], DType::F32, &[2, 8, 20, 20]);
+    let pool = Pool {
+        kind: PoolKind::Average { count_padding: true },
+        conv: Conv { strides: list(&[2, 2]), ..conv },
+        output: list(&[10, 10]),
+    };
+    let pooled = n.step(ArrayOp::Pool(pool), &[&y], DType::F32, &[2, 8, 10, 10]);
+    let half = ArrayOp::Cast { to: DType::F16, saturate: true };
+    let halves = n.step(half, &[&pooled], DType::F16, &[2, 8, 10, 10]);
+    let index = n.weight(DType::I64, &[3], to_bytes(&[7i64, -8, 2]));
+    let gather = ArrayOp::Gather { axis: 1, batch: 0 };
+    let some = n.step(gather, &[&halves, &index], DType::F16, &[2, 3, 10, 10]);
+    let all = n.step(ArrayOp::Concat { axis: 1 }, &[&some, &halves], DType::F16, &[2, 11, 10, 10]);
+    let b = n.weight(DType::F16, &[10, 17], &[0x3c; 340]);
+    let y = n.step(ArrayOp::MatMul, &[&all, &b], DType::F16, &[2, 11, 10, 17]);
+    let positive = n.step(ArrayOp::Zip(Zip::Greater), &[&y, &y], DType::Bool, &[2, 11, 10, 17]);
+    for (i, (value, dtype, dims)) in [y, positive].into_iter().enumerate() {
+        let Operand::Slot(slot) = value else { unreachable!() };
+        assert_eq!((slot.dtype, slot.dims.len()), (dtype, dims.len()));
+        n.plan.buffers[slot.buffer.0 as usize].kind = BufferKind::Io;
+        n.plan.outputs.push(Port { name: format!("y{i}"), slot });
+    }
+    n
+}
+
+/// Every value by its buffer, computed step by step in memory of its own.
+fn expected(network: &Network, x: &[f32]) -> Vec<Vec<u8>> {
+    let mut values = vec![Vec::new(); network.plan.buffers.len()];
+    values[network.plan.inputs[0].slot.buffer.0 as usize] = to_bytes(x).to_vec();
+    let shape = |slot: &Slot| {
+        let dims: Vec<u64> = slot.dims.iter().map(|dim| dim.max(&[])).collect();
+        Shape::new(&dims).unwrap()
+    };
+    for step in &network.plan.steps {
+        let Op::Array(op) = &step.op else { unreachable!() };
+        let operand = |input: &Operand| match input {
+            Operand::Slot(slot) => {
+                let bytes = &values[slot.buffer.0 as usize];
+                Some(TensorRef::new(slot.dtype.into(), shape(slot), bytes).unwrap())
+            }
+            Operand::Weight(id) => {
+                let weight = &network.plan.weights[id.0 as usize];
+                let bytes = &network.memory.0[&weight.tensor];
+                Some(TensorRef::new(weight.ty, weight.shape, bytes).unwrap())
+            }
+            Operand::State(_) | Operand::Absent => None,
+        };
+        let inputs: Vec<_> = step.inputs.iter().map(operand).collect();
+        let (dtype, dims) = (step.output.dtype, shape(&step.output));
+        let result = reference::evaluate(op, &inputs, dtype, dims).unwrap();
+        values[step.output.buffer.0 as usize] = result;
+    }
+    let ports = network.plan.outputs.iter();
+    ports.map(|port| values[port.slot.buffer.0 as usize].clone()).collect()
+}
+
+#[test]
+fn networks_are_the_same_for_any_threads_and_allocate_nothing() {
+    let network = network();
+    let x = noise(5, 2400);
+    let want = expected(&network, &x);
+    let memory = Arc::new(Memory(network.memory.0.clone()));
+    for threads in [1, 2, 3] {
+        let backend = backend(threads);
+        let mut state = load(&network.plan, &memory, &backend);
+        state.input(0).copy_from_slice(to_bytes(&x));
+        let taken = alloc::taken_by(|| state.run(&[], &Uncontrolled).unwrap());
+        assert_eq!(taken, 0, "{threads} threads");
+        for (port, want) in want.iter().enumerate() {
+            assert!(state.output(port) == want, "output {port}, {threads} threads");
+        }
+    }
+}
+
+#[test]
+fn an_index_outside_of_its_array_is_an_error() {
+    let mut network = network();
+    network.memory.0.insert("w2".into(), to_bytes(&[7i64, 8, 2]).to_vec());
+    let memory = Arc::new(network.memory);
+    let mut state = load(&network.plan, &memory, &backend(2));
+    let error = state.run(&[], &Uncontrolled).unwrap_err();
+    assert_eq!(error, RunError::Outside { op: "gather", index: 8, extent: 8 });
+}
