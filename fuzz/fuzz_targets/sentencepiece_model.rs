@@ -1,15 +1,19 @@
 //! SentencePiece's `tokenizer.model`: a tokenizer or an error, and a tokenizer encodes any text.
 #![no_main]
 
+use ledge_fuzz::{bounded, printable};
 use libfuzzer_sys::fuzz_target;
 use text::{Special, Tokenizer};
 
 fuzz_target!(|file: &[u8]| {
-    if let Ok(tokenizer) = Tokenizer::from_sentencepiece(file) {
-        for sample in ["", "Hello, world 123", "日本\u{301}\0", "<s> </s> <unk>"] {
-            for id in tokenizer.encode(sample, Special::Parse) {
-                assert!((id.0 as usize) < tokenizer.n_tokens());
+    match bounded(file, Tokenizer::from_sentencepiece) {
+        Ok(tokenizer) => {
+            for sample in ["", "Hello, world 123", "日本\u{301}\0", "<s> </s> <unk>"] {
+                for id in bounded(file, |_| tokenizer.encode(sample, Special::Parse)) {
+                    assert!((id.0 as usize) < tokenizer.n_tokens());
+                }
             }
         }
+        Err(error) => printable(&error),
     }
 });

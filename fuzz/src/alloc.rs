@@ -1,4 +1,4 @@
-//! Counts what the process holds on the heap.
+//! Counts what the process holds on the heap, and how long a thread computes.
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -38,4 +38,13 @@ pub fn peak<T>(work: impl FnOnce() -> T) -> (T, usize) {
     PEAK.store(before, Relaxed);
     let result = work();
     (result, PEAK.load(Relaxed) - before)
+}
+
+/// How long this thread has computed.
+pub fn cpu_seconds() -> f64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the call writes one timespec, which is there.
+    let failed = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+    assert_eq!(failed, 0, "Linux has this clock");
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }

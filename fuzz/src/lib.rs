@@ -3,17 +3,36 @@
 //! A target is a file in `fuzz_targets` with a `[[bin]]` in `Cargo.toml`; it reads the input
 //! inside [`bounded`] and checks what the reader promises about what it accepts.
 
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
 mod alloc;
 
 /// What a reader may take besides four times its input.
 const HEAP_BYTES: usize = 16 << 20;
 
-/// Runs `work` on an input and stops the process if it held more than 4 × the input + 16 MiB.
+/// What a reader may compute on one input; of the processor's time, so that a busy machine does
+/// not stop the run.
+const CPU_SECONDS: f64 = 2.0;
+
+/// Runs `work` on an input and stops the process if it held more than 4 × the input + 16 MiB, or
+/// computed for more than two seconds.
+///
+/// Whenever more was held than ever before, a line on standard error says so.
 pub fn bounded<'a, T>(input: &'a [u8], work: impl FnOnce(&'a [u8]) -> T) -> T {
+    let start = alloc::cpu_seconds();
     let (result, peak) = alloc::peak(|| work(input));
-    assert!(peak <= 4 * input.len() + HEAP_BYTES, "{peak} bytes held for {}", input.len());
+    let (allowed, seconds) = (4 * input.len() + HEAP_BYTES, alloc::cpu_seconds() - start);
+    assert!(peak <= allowed, "{peak} bytes held for {}", input.len());
+    assert!(seconds <= CPU_SECONDS, "{seconds} s for {} bytes", input.len());
+    let peak = peak as u64;
+    if peak > WORST.fetch_max(peak, Relaxed) {
+        eprintln!("heap: {} KiB at most, for {} bytes", peak.div_ceil(1024), input.len());
+    }
     result
 }
+
+/// The most that was held.
+static WORST: AtomicU64 = AtomicU64::new(0);
 
 /// Checks that an error's text is short and safe to print.
 pub fn printable(error: &dyn std::error::Error) {

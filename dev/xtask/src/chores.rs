@@ -11,11 +11,14 @@ use crate::{Verdict, cargo, metadata};
 /// The limit for the stripped program without the embedded model.
 const PROGRAM_BYTES_MAX: u64 = 15 << 20;
 
-/// Runs the checks against oracles; prints their table.
+/// Runs the checks against oracles; prints their table. One of them runs the program itself.
 ///
 /// # Errors
-/// If Cargo cannot be started.
+/// If Cargo cannot be started, or the program does not build.
 pub(crate) fn conformance(root: &Path, names: &[&str]) -> Result<Verdict> {
+    if succeeds(root, &["build", "--quiet", "--release", "-p", "ledge-cli"])? == Verdict::Short {
+        bail!("the program does not build");
+    }
     succeeds(
         root,
         &[&["run", "--quiet", "--release", "-p", "ledge-conformance", "--"], names].concat(),

@@ -12,6 +12,7 @@ mod chores;
 mod ci;
 mod cross;
 mod functions;
+mod fuzz;
 mod get;
 mod peers;
 mod source;
@@ -30,6 +31,7 @@ Checks and chores of the workspace.
   cargo xtask peers lm [--models …] Ledge beside llama.cpp, alternately, with targets
   cargo xtask size                  builds the program and holds its size to the limit
   cargo xtask features              checks that each feature compiles alone
+  cargo xtask fuzz [TARGET…] [--seconds N]   each reader on damaged input, 600 s unless told
 ";
 
 fn main() -> ExitCode {
@@ -45,6 +47,7 @@ fn main() -> ExitCode {
         ["peers", rest @ ..] => peers::run(&root(), rest),
         ["size"] => chores::size(&root()),
         ["features"] => chores::features(&root()),
+        ["fuzz", rest @ ..] => fuzz::run(&root(), rest),
         ["help" | "--help" | "-h"] => {
             print!("{HELP}");
             return ExitCode::SUCCESS;

@@ -94,7 +94,7 @@ pub enum VocabularyError {
         got: f64,
     },
     /// JSON that is broken or has the wrong shape.
-    #[error("tokenizer.json: {0}")]
+    #[error("tokenizer.json: {}", json(.0))]
     Json(#[from] serde_json::Error),
     /// A binary file that ends too early or contradicts itself.
     #[error("{what} at byte {offset}")]
@@ -113,4 +113,16 @@ pub(crate) fn shorten(text: &str) -> String {
         short.push('…');
     }
     short
+}
+
+/// What serde says, with a text from the file cut short; the place stays.
+fn json(error: &serde_json::Error) -> String {
+    const CHARS_MAX: usize = 160;
+    let told = error.to_string();
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    let what = told.strip_suffix(&place).unwrap_or(&told);
+    match what.char_indices().nth(CHARS_MAX) {
+        Some((end, _)) => format!("{}…{place}", what.get(..end).unwrap_or_default()),
+        None => told,
+    }
 }

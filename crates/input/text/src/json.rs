@@ -25,6 +25,9 @@ use file::{AddedJson, File, MergeJson, ModelJson, VocabJson};
 /// Models that are known.
 const MODELS: &str = "BPE, Unigram, WordPiece";
 
+/// Ids that may stand for no token, whatever the size of the vocabulary.
+const UNUSED_MAX: usize = 1 << 16;
+
 /// Texts that begin a text, in the order in which they are looked for.
 const BEGINS: &[&str] = &["<s>", "<|begin_of_text|>", "<bos>", "<|startoftext|>"];
 /// Texts that end a text.
@@ -122,6 +125,20 @@ impl<'a> Words<'a> {
                 what: "tokens in the vocabulary",
                 got: count,
                 limit: TOKENS_MAX,
+            });
+        }
+        // Ids without a token cost memory that no byte of the file pays for.
+        let entries = file.added_tokens.len()
+            + match &file.model.vocab {
+                VocabJson::Ids(ids) => ids.len(),
+                VocabJson::Scores(scores) => scores.len(),
+            };
+        let unused = count.saturating_sub(entries);
+        if unused > entries.max(UNUSED_MAX) {
+            return Err(VocabularyError::Limit {
+                what: "ids without a token",
+                got: unused,
+                limit: entries.max(UNUSED_MAX),
             });
         }
         let mut words = Words {

@@ -162,6 +162,11 @@ fn json_that_is_no_tokenizer_is_refused() {
         (model(r#"{"type":"Neural","vocab":{"a":0}}"#), "tokenizer model `Neural` is not known"),
         (model(r#"{"type":"BPE","vocab":{"a":-1},"merges":[]}"#), "invalid value"),
         (model(r#"{"type":"BPE","vocab":{"a":4294967295},"merges":[]}"#), "the limit is 4194304"),
+        (
+            model(r#"{"type":"BPE","vocab":{"a":4194303},"merges":[]}"#),
+            "ids without a token: 4194303, the limit is 65536",
+        ),
+        (format!(r#"{{"model":"{}"}}"#, "x".repeat(10_000)), "xxx… at line 1 column"),
         (model(r#"{"type":"BPE","vocab":{"a":0,"b":0},"merges":[]}"#), "has the ids 0 and 0"),
         (
             model(r#"{"type":"BPE","vocab":{"a":0,"a":1},"merges":[]}"#),
