@@ -1,8 +1,10 @@
 //! Angles of rotary positions (Su et al. 2021) and tables of their cosines and sines.
 //!
-//! Angles are computed in double precision once for each position of a run and stored in single
-//! precision, so that a position's rotation never depends on the chunk it came in. Frequencies may
-//! be divided by factors, interpolated linearly (Chen et al. 2023) or by YaRN (Peng et al. 2023).
+//! A position's angles are multiplied up from pair to pair in single precision, as llama.cpp does
+//! (decision 4: exact ones move logits by ten times as much as all other differences together, and
+//! with it the rounding of activations); they never depend on the chunk that a position came in.
+//! Frequencies may be divided by factors, interpolated linearly (Chen et al. 2023) or by YaRN
+//! (Peng et al. 2023).
 
 use core::f64::consts::PI;
 
@@ -40,23 +42,20 @@ impl Angles {
         self.dims as usize
     }
 
-    /// The angle of pair `pair` at position 1.
-    fn frequency(&self, pair: u32, factor: f32) -> f64 {
+    /// The share of pair `pair`'s original frequency in its blend; the rest is interpolated.
+    #[expect(clippy::cast_possible_truncation, reason = "blended in single precision")]
+    fn kept(&self, pair: u32) -> f32 {
+        let Some(yarn) = self.yarn else { return 0.0 };
         let dims = f64::from(self.dims);
-        let base = f64::from(self.base);
-        let kept = base.powf(-2.0 * f64::from(pair) / dims) / f64::from(factor);
-        let interpolated = kept * f64::from(self.scale);
-        let Some(yarn) = self.yarn else { return interpolated };
         // The pair whose frequency makes `rotations` turns in the original positions.
         let pair_of = |rotations: f32| {
             let turns = f64::from(yarn.original_positions) / (f64::from(rotations) * 2.0 * PI);
-            dims * turns.ln() / (2.0 * base.ln())
+            dims * turns.ln() / (2.0 * f64::from(self.base).ln())
         };
         let low = pair_of(yarn.beta_fast).floor().max(0.0);
         let high = pair_of(yarn.beta_slow).ceil().min(dims - 1.0);
         let ramp = (f64::from(pair) - low) / (high - low).max(0.001);
-        let share = (1.0 - ramp.clamp(0.0, 1.0)) * f64::from(yarn.mix);
-        interpolated * (1.0 - share) + kept * share
+        (1.0 - ramp.clamp(0.0, 1.0)) as f32 * yarn.mix
     }
 
     /// Fills `table`, `[rows, dims]`: row t has the cosines, then the sines of position
@@ -66,17 +65,26 @@ impl Angles {
     /// If `table` is no whole number of rows, or there are factors but not one a pair.
     #[expect(clippy::cast_possible_truncation, reason = "the table is in single precision")]
     pub(crate) fn fill(&self, first: u64, factors: Option<&[f32]>, table: &mut [f32]) {
-        let pairs = self.dims / 2;
-        assert!(factors.is_none_or(|f| f.len() == pairs as usize), "a factor for each pair");
+        let pairs = self.dims as usize / 2;
+        assert!(factors.is_none_or(|f| f.len() == pairs), "a factor for each pair");
         assert!(table.len().is_multiple_of(self.width()), "whole rows");
-        for pair in 0..pairs {
-            let at = pair as usize;
-            let frequency = self.frequency(pair, factors.map_or(1.0, |factors| factors[at]));
-            for (t, row) in table.chunks_exact_mut(self.width()).enumerate() {
-                let (sin, cos) = ((first + t as u64) as f64 * frequency).sin_cos();
-                let (cosines, sines) = row.split_at_mut(pairs as usize);
-                cosines[at] = cos as f32 * self.magnitude;
-                sines[at] = sin as f32 * self.magnitude;
+        let exponent = f64::from(-2.0 / self.dims as f32);
+        let ratio = f64::from(self.base).powf(exponent) as f32;
+        for (position, row) in (first..).zip(table.chunks_exact_mut(self.width())) {
+            let (cosines, sines) = row.split_at_mut(pairs);
+            let mut original = position as f32;
+            for (at, (cosine, sine)) in cosines.iter_mut().zip(sines).enumerate() {
+                let divided = original / factors.map_or(1.0, |factors| factors[at]);
+                let interpolated = self.scale * divided;
+                let angle = match self.kept(at as u32) {
+                    0.0 => interpolated,
+                    kept => interpolated * (1.0 - kept) + divided * kept,
+                };
+                // In double precision, so that every system's library gives the same bits.
+                let (sin, cos) = f64::from(angle).sin_cos();
+                *cosine = cos as f32 * self.magnitude;
+                *sine = sin as f32 * self.magnitude;
+                original *= ratio;
             }
         }
     }
@@ -117,10 +125,12 @@ mod tests {
     fn yarn_keeps_fast_pairs_and_interpolates_slow_ones() {
         let blend = Blend { mix: 1.0, beta_fast: 32.0, beta_slow: 1.0, original_positions: 4096 };
         let angles = Angles { dims: 64, scale: 0.25, yarn: Some(blend), ..PLAIN };
-        let kept = |pair: u32| 10000f64.powf(-2.0 * f64::from(pair) / 64.0);
-        assert!((angles.frequency(0, 1.0) - kept(0)).abs() < 1e-12);
-        assert!((angles.frequency(31, 1.0) - 0.25 * kept(31)).abs() < 1e-12);
-        let between = angles.frequency(16, 1.0) / kept(16);
-        assert!((0.25..1.0).contains(&between), "{between}");
+        assert!((angles.kept(0) - 1.0).abs() < 1e-6);
+        assert!(angles.kept(31).abs() < 1e-6);
+        assert!((0.1..0.9).contains(&angles.kept(16)), "{}", angles.kept(16));
+        let row = table(angles, 1000, 1, None);
+        let angle = |pair: u32| 1000.0 * 10000f64.powf(-2.0 * f64::from(pair) / 64.0);
+        assert!((f64::from(row[0]) - angle(0).cos()).abs() < 1e-4);
+        assert!((f64::from(row[31]) - (0.25 * angle(31)).cos()).abs() < 1e-6);
     }
 }
