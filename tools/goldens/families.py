@@ -5,6 +5,7 @@
     python tools/goldens/families.py --check         # regenerate, compare with the files, and with reference.py
     python tools/goldens/families.py --gguf DIR      # also keep the GGUF files in DIR
     python tools/goldens/families.py --seed 7 --out DIR   # other weights, elsewhere
+    python tools/goldens/families.py --varied 84 --seed 7 --out DIR   # other shapes, too: 84 drawn ones
 
 Needs the packages numpy, gguf and llama-cpp-python 0.3.36. A case (families_cases.py) is written as GGUF by families_gguf.py; llama.cpp
 evaluates a 300-token prompt in one batch and 50 teacher-forced tokens one by one, with an f32 cache, flash attention off, two threads.
@@ -22,7 +23,7 @@ from pathlib import Path
 import llama_cpp as lc
 import numpy as np
 
-from families_cases import CASES, build
+from families_cases import CASES, build, varied
 from families_gguf import tokens, write
 from reference import Model
 
@@ -92,8 +93,8 @@ def toml_list(name, lines):
     return f"{name} = [\n" + "".join(f'  "{line}",\n' for line in lines) + "]\n"
 
 
-def make(name, seed, out, gguf_dir, check):
-    kv, tensors, c = build(name)
+def make(name, case, seed, out, gguf_dir, check):
+    kv, tensors, c = build(case)
     encoder = c["arch"] == "bert"
     path = gguf_dir / f"{name}.gguf"
     write(path, seed, kv, tensors)
@@ -148,6 +149,7 @@ def main():
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--gguf", type=Path)
     p.add_argument("--check", action="store_true")
+    p.add_argument("--varied", type=int, default=0)
     args = p.parse_args()
     silence = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)(lambda *_: None)
     lc.llama_log_set(silence, None)
@@ -156,9 +158,9 @@ def main():
     with tempfile.TemporaryDirectory() as tmp:
         gguf_dir = args.gguf or Path(tmp)
         gguf_dir.mkdir(parents=True, exist_ok=True)
-        for name in CASES:
+        for name, case in (varied(args.varied, args.seed) if args.varied else CASES).items():
             if args.only in name:
-                make(name, args.seed, args.out, gguf_dir, args.check)
+                make(name, case, args.seed, args.out, gguf_dir, args.check)
 
 
 if __name__ == "__main__":

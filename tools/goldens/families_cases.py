@@ -4,6 +4,8 @@ A row gives what differs from `BASE`; `build` turns it into key-value and tensor
 Weights are scaled so that hidden states stay near 1 and logits spread over a few units.
 """
 
+import random
+
 from families_gguf import QUANTISED, amplitude
 
 BASE = dict(arch="llama", layers=3, d=128, heads=4, kv=2, hd=None, ff=192, vocab=96, ctx=1024, tied=False, w="F32", attn=None, mlp=None,
@@ -56,6 +58,61 @@ CASES = {
     "llama-odd-q8_0": dict(d=96, heads=3, kv=3, hd=64, ff=160, vocab=101, layers=2, w="Q8_0"),
     "bert-q8_0": dict(arch="bert", d=96, heads=3, kv=3, ff=256, ctx=512, layers=2, w="Q8_0", keys=["pooling_type u32 2"]),
 }
+
+# For `varied`: family shapes with what is theirs alone; sizes, types, biases and tied heads are drawn.
+SHAPES = {
+    "llama": dict(), "llama-factors": dict(factors="rope_freqs", base=500000.0), "llama-bias": dict(bias=True), "llama-fused": dict(fused=True),
+    "llama-linear": dict(keys=["rope.scaling.type str linear", "rope.scaling.factor f32 2.5"]),
+    "llama-yarn": dict(ctx=512, keys=["rope.scaling.type str yarn", "rope.scaling.factor f32 8", "rope.scaling.original_context_length u32 64"]),
+    "mixtral": dict(experts=5, used=2), "qwen2": dict(arch="qwen2", bias="qkv", base=1000000.0), "qwen3": dict(arch="qwen3", base=1000000.0),
+    "qwen3moe": dict(arch="qwen3moe", experts=6, used=4), "gemma": dict(arch="gemma", tied=True),
+    "gemma2": dict(arch="gemma2", tied=True, layers=4, keys=["attention.sliding_window u32 {window}", "attn_logit_softcapping f32 4", "final_logit_softcapping f32 6"]),
+    "gemma3": dict(arch="gemma3", layers=7, base=1000000.0, keys=["attention.sliding_window u32 {window}"]),
+    "phi3": dict(arch="phi3"),
+    "phi3-long": dict(arch="phi3", factors="longrope", keys=["rope.scaling.original_context_length u32 128", "rope.scaling.attn_factor f32 1.1"]),
+    "smollm3": dict(arch="smollm3", layers=5, base=5000000.0),
+    "granite": dict(arch="granite", keys=["attention.scale f32 0.1", "embedding_scale f32 5", "residual_scale f32 0.35", "logit_scale f32 0.8"]),
+    "olmo2": dict(arch="olmo2", base=500000.0),
+    "olmo3": dict(arch="olmo2", layers=5, keys=["attention.sliding_window u32 {window}"]),
+    "gpt2": dict(arch="gpt2", ctx=400), "bert": dict(arch="bert", ctx=512, keys=["pooling_type u32 {pooling}"]),
+}
+
+
+def varied(count, seed):
+    """`count` cases of sizes drawn from `seed`: half of them F32, the others with a type for each role; families take turns."""
+    rng, cases = random.Random(seed), {}
+    types = ["F16", "BF16", *QUANTISED]
+    for i in range(count):
+        shape, own = list(SHAPES.items())[i % len(SHAPES)]
+        arch = own.get("arch", "llama")
+        plain = i // len(SHAPES) % 2 == 0
+        w = "F32" if plain else types[(i + i // len(SHAPES)) % len(types)]
+        unit = 16 if plain else max([QUANTISED[w][1] if w in QUANTISED else 32, 32])
+        while True:
+            hd, ratio, kv = rng.choice([64, 80, 96, 128, 256]), rng.choice([1, 2, 7, 8]), rng.choice([1, 1, 2])
+            if arch in ("gpt2", "bert"):
+                ratio, kv = 1, rng.choice([1, 2, 3])
+            heads = ratio * kv
+            own_width = arch in KEY_LENGTH
+            d = unit * rng.randint(1, 8 if plain else 512 // unit) if own_width else hd * heads
+            # llama.cpp's rows are whole blocks; tiny models stay tiny.
+            if d % unit == 0 and hd * heads % unit == 0 and d >= 64 and d * hd * heads <= 1 << 20:
+                break
+        ff = unit * rng.randint(2, 24) if unit < 256 else 256 * rng.randint(1, 2)
+        drawn = dict(d=d, heads=heads, kv=kv, hd=hd, ff=ff, vocab=rng.randint(60, 180), layers=rng.randint(2, 3), tied=rng.random() < 0.5, w=w)
+        if arch == "phi3" and rng.random() < 0.5:
+            drawn["n_rot"] = hd * 3 // 4
+        case = {**drawn, **own}
+        if arch == "olmo2":
+            case["tied"] = False
+        if not plain and arch != "bert":
+            # Another type for one role that exists, of the same block.
+            same = [t for t in types if (QUANTISED[t][1] if t in QUANTISED else 32) <= unit]
+            case[rng.choice(["attn", "mlp", "emb", "head"])] = rng.choice(same)
+        case["keys"] = [key.format(window=rng.randint(20, 120), pooling=rng.choice([1, 2])) for key in case.get("keys", [])]
+        cases[f"{shape}-{w.lower()}-{i}"] = case
+    return cases
+
 
 KEY_LENGTH = {"llama", "qwen3", "qwen3moe", "gemma", "gemma2", "gemma3", "smollm3", "granite"}
 
@@ -154,9 +211,9 @@ def norm(t, c, name, bias):
         t.vector(name + ".bias", c["d"], 0, 0.2)
 
 
-def build(name):
-    """The case's key-value lines, tensor lines and settings."""
-    c = {**BASE, **CASES[name]}
+def build(case):
+    """The key-value lines, tensor lines and settings of a case of `CASES` or `varied`."""
+    c = {**BASE, **case}
     a, d = c["arch"], c["d"]
     hd = c["hd"] or d // c["heads"]
     t = Lines()

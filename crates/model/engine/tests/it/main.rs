@@ -3,6 +3,7 @@
 
 mod allocations;
 mod files;
+mod folders;
 mod memory;
 mod same_answer;
 
