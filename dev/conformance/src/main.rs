@@ -11,6 +11,7 @@ use std::{env, path::PathBuf, process::ExitCode, time::Instant};
 mod families;
 mod fixtures;
 mod lm;
+mod memory;
 mod mutations;
 mod synth;
 mod templates;
@@ -34,6 +35,7 @@ const CHECKS: &[(&str, &str, Check)] = &[
     ("templates", "chat templates with jinja2 in Hugging Face's settings", templates::check),
     ("lm", "greedy text and log-likelihoods against a float32 reference", lm::check),
     ("embed", "MiniLM's vectors against sentence-transformers", lm::check_embeddings),
+    ("memory", "the peak of filled contexts beside the promise", memory::check),
     ("mutations", "networks with random damage: an answer in time, no panic", mutations::check),
     (
         "families",

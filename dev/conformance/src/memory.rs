@@ -1,0 +1,100 @@
+//! The promise beside the measured peak, with the context filled, on every model that is here.
+//!
+//! The program itself is run (a process of its own for each case, as a user starts it): a prompt that
+//! is cut to the context, then tokens until the context is full. The peak may never be above the
+//! promise, and at most 10 % below it.
+
+use std::{
+    env, fs,
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+
+use crate::fixtures::{Fixtures, Report};
+
+/// The least share of the promise that a filled context must have taken.
+const SHARE_MIN: f64 = 0.9;
+/// Contexts, and threads: one, two, and more than there are processors.
+const CONTEXTS: [&str; 2] = ["256", "1024"];
+const THREADS: [&str; 3] = ["1", "2", "4"];
+/// Enough text for the longest context in the smallest vocabulary.
+const TEXT_BYTES: usize = 16 << 10;
+
+/// Compares peak and promise.
+///
+/// # Errors
+/// If the program is not built or does not run.
+pub(crate) fn check(fixtures: &Fixtures) -> Result<Report> {
+    let program = env::current_exe()?.with_file_name("ledge");
+    ensure!(
+        program.is_file(),
+        "{}: not built; run `cargo build --release -p ledge-cli`",
+        program.display()
+    );
+    let text = fs::read(fixtures.path("text/en-novel-emma.txt"))?;
+    let text = &text[..TEXT_BYTES.min(text.len())];
+    let mut report = Report::default();
+    let mut models = vec![
+        ("embedded", None),
+        ("stories260K-f32", Some(fixtures.path("lm/stories260K-f32.gguf"))),
+        ("stories260K-q8_0", Some(fixtures.path("lm/stories260K-q8_0.gguf"))),
+    ];
+    for (name, file) in [
+        ("smollm2-135m-instruct", "SmolLM2-135M-Instruct.Q4_1.gguf"),
+        ("gemma-3-270m", "gemma-3-270m-q4_k_m.gguf"),
+    ] {
+        match fixtures.model(name, file) {
+            Some(path) => models.push((name, Some(path))),
+            None => report.absent(name, &format!("cargo xtask get {name}")),
+        }
+    }
+    for (name, path) in &models {
+        let (mut low, mut high) = (f64::INFINITY, 0.0f64);
+        for context in CONTEXTS {
+            for threads in THREADS {
+                let place = format!("{name}, context {context}, {threads} threads");
+                let (promised, peak) = run(&program, path.as_ref(), context, threads, text)
+                    .with_context(|| place.clone())?;
+                let share = peak / promised;
+                (low, high) = (low.min(share), high.max(share));
+                report.case((SHARE_MIN..=1.0).contains(&share), || {
+                    format!("{place}: peak {peak:.0} of {promised:.0} bytes")
+                });
+            }
+        }
+        report.notes.push(format!("{name}: peak {low:.3} to {high:.3} of the promise"));
+    }
+    Ok(report)
+}
+
+/// Fills a context; gives the bytes that were promised and the peak.
+fn run(
+    program: &Path,
+    model: Option<&PathBuf>,
+    context: &str,
+    threads: &str,
+    text: &[u8],
+) -> Result<(f64, f64)> {
+    let mut child = Command::new(program)
+        .arg("run")
+        .args(model)
+        .args(["-", "--truncate", "--ignore-eos", "--seed", "1", "--json"])
+        .args(["-n", context, "--ctx", context, "--threads", threads])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let mut stdin = child.stdin.take().context("no pipe")?;
+    stdin.write_all(text)?;
+    drop(stdin);
+    let output = child.wait_with_output()?;
+    let said = String::from_utf8(output.stdout)?;
+    let last: Value = serde_json::from_str(said.lines().last().context("no report")?)?;
+    let report = &last["report"];
+    ensure!(report["ending"] == "context_full", "ended otherwise: {last}");
+    let number = |key: &str| report["plan"][key].as_f64().with_context(|| format!("no {key}"));
+    Ok((number("promised")?, number("peak")?))
+}
