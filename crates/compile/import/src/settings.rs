@@ -123,6 +123,8 @@ pub struct Settings {
     pub rope_used: bool,
     /// Positions that a windowed layer sees.
     pub window: Option<u32>,
+    /// A window that a GGUF file names but that is not used in its family, as in llama.cpp.
+    pub window_unused: Option<u32>,
     /// Which layers are windowed, where the file says so.
     pub windowed: Option<Vec<bool>>,
     /// Factor on attention scores, where the file gives one.

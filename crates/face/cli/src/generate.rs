@@ -18,7 +18,7 @@ use engine::{
     },
     trace::Recorder,
 };
-use ledge::{Sampling, StopStrings, Token};
+use ledge::{Sampling, StopStrings, Token, Tokenizer};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -61,12 +61,24 @@ impl Show<'_> {
         self.output.flush()
     }
 
-    /// Shows a chat's turn.
-    pub(crate) fn turn(&mut self, turn: &mut ledge::Turn<'_>) -> Result<()> {
+    /// Shows a chat's turn; `top_count` of the most probable tokens are told with each.
+    pub(crate) fn turn(
+        &mut self,
+        turn: &mut ledge::Turn<'_>,
+        model: &ModelFile,
+        top_count: usize,
+    ) -> Result<()> {
+        let mut ranking = Ranking::new(model, top_count)?;
         while !self.interrupt.is_set()
             && let Some(token) = turn.next()
         {
-            self.token(&token?, &[])?;
+            let token = token?;
+            // What was held back at the end is no choice.
+            let top = match token.token {
+                Some(_) => ranking.top(turn.logits())?,
+                None => Vec::new(),
+            };
+            self.token(&token, &top)?;
         }
         match turn.generation().ending() {
             Some(ending) => self.report.ending = ending.name(),
@@ -84,19 +96,11 @@ impl Show<'_> {
         wanted: Wanted,
     ) -> Result<()> {
         let Wanted { until, top_count } = wanted;
-        let tokenizer = model.tokenizer()?;
-        let vocabulary = usize::try_from(model.model().settings.vocabulary).unwrap_or(usize::MAX);
         let session = text.session();
-        let mut generation =
-            Generation::new(tokenizer.clone(), sampling.clone(), vocabulary, until)?;
-        let mut ranking = if top_count > 0 {
-            let sampler = Sampler::new(Sampling::greedy(), vocabulary);
-            Some(sampler.map_err(|error| Failure::usage(&error))?)
-        } else {
-            None
-        };
+        let (tokenizer, vocabulary) = (model.tokenizer()?.clone(), vocabulary(model));
+        let mut generation = Generation::new(tokenizer, sampling.clone(), vocabulary, until)?;
+        let mut ranking = Ranking::new(model, top_count)?;
         let watch = Watch::new(self.interrupt, self.manner, "").tracing(self.recorder);
-        let mut best: Vec<Sampled> = Vec::new();
         while !self.interrupt.is_set() {
             let Some(piece) = generation.next(session, &watch)? else { break };
             let token = Token {
@@ -104,18 +108,7 @@ impl Show<'_> {
                 logprob: piece.logprob,
                 text: piece.text.to_owned(),
             };
-            let mut top = Vec::new();
-            if let Some(ranking) = &mut ranking {
-                let ranked = ranking.top_logprobs(session.logits(), top_count, &mut best);
-                ranked.map_err(Failure::usage)?;
-                top.extend(best.iter().map(|sampled| {
-                    json!({
-                        "token": sampled.token.0,
-                        "text": tokenizer.piece(sampled.token),
-                        "logprob": sampled.logprob,
-                    })
-                }));
-            }
+            let top = ranking.top(session.logits())?;
             self.token(&token, &top)?;
         }
         let rest = generation.rest().to_owned();
@@ -127,5 +120,41 @@ impl Show<'_> {
             None => return Err(Failure::cancelled()),
         }
         Ok(())
+    }
+}
+
+fn vocabulary(model: &ModelFile) -> usize {
+    usize::try_from(model.model().settings.vocabulary).unwrap_or(usize::MAX)
+}
+
+/// Tells the most probable tokens; nothing where none are wanted.
+struct Ranking<'a> {
+    tokenizer: &'a Tokenizer,
+    sampler: Option<Sampler>,
+    count: usize,
+    best: Vec<Sampled>,
+}
+
+impl<'a> Ranking<'a> {
+    fn new(model: &'a ModelFile, count: usize) -> Result<Self> {
+        let tokenizer = model.tokenizer()?;
+        let sampler =
+            (count > 0).then(|| Sampler::new(Sampling::greedy(), vocabulary(model))).transpose();
+        let sampler = sampler.map_err(|error| Failure::usage(&error))?;
+        Ok(Self { tokenizer, sampler, count, best: Vec::new() })
+    }
+
+    /// Objects of the most probable tokens, best first.
+    fn top(&mut self, logits: &[f32]) -> Result<Vec<Value>> {
+        let Some(sampler) = &mut self.sampler else { return Ok(Vec::new()) };
+        sampler.top_logprobs(logits, self.count, &mut self.best).map_err(Failure::usage)?;
+        let object = |sampled: &Sampled| {
+            json!({
+                "token": sampled.token.0,
+                "text": self.tokenizer.piece(sampled.token),
+                "logprob": sampled.logprob,
+            })
+        };
+        Ok(self.best.iter().map(object).collect())
     }
 }

@@ -157,6 +157,11 @@ impl Turn<'_> {
         &self.generation
     }
 
+    /// The logits that the last token was chosen from: `[vocabulary] f32`.
+    pub fn logits(&self) -> &[f32] {
+        self.chat.text.session.logits()
+    }
+
     /// What was said so far.
     pub fn reply(&self) -> &str {
         &self.reply

@@ -78,6 +78,7 @@ pub fn from_config(family: &Family, config: &Value) -> Result<Settings, ImportEr
         rope: rope(family, keys, head_dim, context)?,
         rope_used: matches!(family.positions, Positions::Rope(_)),
         window,
+        window_unused: None,
         windowed: windowed(family, keys, layers)?,
         attention_scale,
         attention_cap: cap("attn_logit_softcapping")?,

@@ -56,12 +56,16 @@ pub fn from_gguf(
         return Err(ImportError::setting(&keys.name(eps_key), format!("{eps} is below zero")));
     }
     let default_window = if family.name == "gemma2" { Some(4096) } else { None };
-    let window = match keys.integer("attention.sliding_window")? {
-        _ if family.windows == Windows::Never => None,
-        Some(0) => None,
-        Some(n) => Some(size_u32(&keys.name("attention.sliding_window"), n, limits::CONTEXT)?),
+    let named = match keys.integer("attention.sliding_window")? {
+        Some(n) if family.windows != Windows::Never => {
+            Some(size_u32(&keys.name("attention.sliding_window"), n, limits::CONTEXT)?)
+        }
+        Some(n) => u32::try_from(n).ok(),
         None => default_window,
     };
+    let named = named.filter(|window| *window > 0);
+    let (window, window_unused) =
+        if family.windows == Windows::Never { (None, named) } else { (named, None) };
     let count = keys.integer("expert_count")?.unwrap_or(0);
     let experts = if count > 0 {
         let used = keys.required_size("expert_used_count", limits::EXPERTS)?;
@@ -116,6 +120,7 @@ pub fn from_gguf(
         rope: rope(family, &keys, head_dim_u32, context, window.is_some())?,
         rope_used: matches!(family.positions, Positions::Rope(_)) && (finetuned || !granite),
         window,
+        window_unused,
         windowed: keys.pattern(layers)?,
         attention_scale: factor("attention.scale")?,
         attention_cap,

@@ -4,7 +4,7 @@
 //! field that does not.
 
 use clap::Args;
-use ledge::{Dry, Sampling, TokenId};
+use ledge::{Dry, Sampling, TokenId, Tokenizer};
 use std::hash::{BuildHasher as _, RandomState};
 
 #[derive(Args, Clone, Debug)]
@@ -53,6 +53,10 @@ pub(crate) struct SamplingArgs {
     /// DRY: how many of the last tokens are looked at
     #[arg(long, value_name = "N", default_value_t = 4096)]
     pub(crate) dry_window: u32,
+    /// DRY: tokens that hold this text end a repetition (may be repeated; replaces the defaults)
+    #[arg(long, value_name = "TEXT", default_values_t = ["\n", ":", "\"", "*"].map(String::from),
+          hide_default_value = true)]
+    pub(crate) dry_breaker: Vec<String>,
     /// Add to the logit of a token, such as 123=-inf (may be repeated)
     #[arg(long, value_name = "ID=X", value_parser = bias, allow_hyphen_values = true)]
     pub(crate) logit_bias: Vec<(TokenId, f32)>,
@@ -77,13 +81,18 @@ fn bias(text: &str) -> Result<(TokenId, f32), String> {
 }
 
 impl SamplingArgs {
-    /// The settings that the flags ask for, with a random seed where none is given.
-    pub(crate) fn settings(&self) -> Sampling {
+    /// The settings that the flags ask for, with a random seed where none is given; `tokenizer`
+    /// tells which tokens hold the texts that DRY stops at.
+    pub(crate) fn settings(&self, tokenizer: Option<&Tokenizer>) -> Sampling {
+        // Zero is off; NaN and the rest are the sampler's to refuse.
+        let on = self.dry.abs() > 0.0 || self.dry.is_nan();
+        let breakers = tokenizer.filter(|_| on);
+        let breakers = breakers.map(|tokenizer| Dry::breakers_in(tokenizer, &self.dry_breaker));
         let dry = Dry {
             multiplier: self.dry,
             base: self.dry_base,
             allowed_length: self.dry_allowed_length,
-            breakers: Vec::new(),
+            breakers: breakers.unwrap_or_default(),
             window: self.dry_window,
         };
         Sampling {
@@ -96,8 +105,7 @@ impl SamplingArgs {
             frequency_penalty: self.frequency_penalty,
             presence_penalty: self.presence_penalty,
             penalty_window: self.penalty_window,
-            // Zero is off; NaN and the rest are the sampler's to refuse.
-            dry: (self.dry.abs() > 0.0 || self.dry.is_nan()).then_some(dry),
+            dry: on.then_some(dry),
             logit_bias: self.logit_bias.clone(),
             // Scripts read seeds as JSON numbers, which hold 53 bits everywhere.
             seed: self.seed.unwrap_or_else(|| RandomState::new().hash_one(0) >> 11),

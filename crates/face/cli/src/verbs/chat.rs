@@ -14,13 +14,14 @@ use crate::{
 use std::{
     io::{self, BufRead as _, IsTerminal as _},
     path::Path,
+    sync::Arc,
     time::Instant,
 };
 
 /// Talks until the end of input.
 pub(crate) fn run(args: &Chat, scene: &Scene) -> Result<()> {
     let file = model::open(args.path.as_deref())?;
-    let sampling = args.sampling.settings();
+    let sampling = args.sampling.settings(file.tokenizer().ok().map(Arc::as_ref));
     once::check(&sampling, &file)?;
     until(&args.sampling, None)?;
     // Refused before the weights are read, where there is no template.
@@ -38,6 +39,7 @@ pub(crate) fn run(args: &Chat, scene: &Scene) -> Result<()> {
         }
     };
     fresh(&mut chat);
+    let mut notice = model::window_notice(&lm);
     let at_terminal = io::stdin().is_terminal();
     let mut output = Output::stdout();
     let mut line = String::new();
@@ -52,7 +54,8 @@ pub(crate) fn run(args: &Chat, scene: &Scene) -> Result<()> {
             io::ErrorKind::InvalidData => Failure::usage("not UTF-8 text").at("stdin"),
             _ => Failure::reading(Path::new("stdin"), &error),
         })?;
-        // A Ctrl-C while waiting only clears the line.
+        // A Ctrl-C, the one that stopped an answer too, counts until a line is entered: the next
+        // one leaves.
         scene.interrupt.clear();
         match line.trim() {
             _ if count == 0 => return output.finish(),
@@ -65,10 +68,13 @@ pub(crate) fn run(args: &Chat, scene: &Scene) -> Result<()> {
             text => chat.user(text),
         }
         let mut report = Report::begin(&lm, &kv, sampling.seed, load);
-        let spoken = turn(args, scene, &mut chat, &sampling, &mut output, &mut report);
+        if let Some(notice) = notice.take() {
+            report.notice(&scene.manner, &notice);
+        }
+        let spoken = turn(args, scene, &lm, &mut chat, &sampling, &mut output, &mut report);
         match spoken {
             Ok(()) => {}
-            Err(failure) if failure.is_cancelled() => scene.interrupt.clear(),
+            Err(failure) if failure.is_cancelled() => {}
             // The turn is taken back, so that a shorter one can be tried.
             Err(failure) if at_terminal && failure.exit != Exit::ClosedPipe => {
                 failure.show(&scene.manner);
@@ -88,6 +94,7 @@ pub(crate) fn run(args: &Chat, scene: &Scene) -> Result<()> {
 fn turn(
     args: &Chat,
     scene: &Scene,
+    lm: &ledge::LanguageModel,
     chat: &mut ledge::Chat,
     sampling: &ledge::Sampling,
     output: &mut Output,
@@ -99,7 +106,7 @@ fn turn(
     let mut turn = chat.stream_until(sampling.clone(), until, &watch)?;
     let (manner, interrupt) = (&scene.manner, &scene.interrupt);
     let mut show = Show { manner, interrupt, output, report: &mut *report, recorder: None };
-    let shown = show.turn(&mut turn);
+    let shown = show.turn(&mut turn, lm.engine().model(), args.sampling.logprobs);
     drop(turn);
     let prompt = once::prompt_tokens(chat, report.produced);
     report.prompt(prompt, held.min(prompt));

@@ -25,8 +25,8 @@ use std::{
 pub(crate) fn run(args: &Run, scene: &Scene) -> Result<()> {
     let (path, rest) = model::split(&args.words);
     let prompt = prompt::word_or_stdin(rest.first())?;
-    let sampling = args.sampling.settings();
     let file = model::open(path.as_deref())?;
+    let sampling = args.sampling.settings(file.tokenizer().ok().map(Arc::as_ref));
     check(&sampling, &file)?;
     let most = path.is_none().then_some(EMBEDDED_TOKENS);
     let until = until(&args.sampling, most)?;
@@ -40,6 +40,9 @@ pub(crate) fn run(args: &Run, scene: &Scene) -> Result<()> {
     if !args.chat && file.template().is_some() {
         let notice = "the model has a chat template; --chat makes the prompt a user's turn";
         report.notice(&scene.manner, notice);
+    }
+    if let Some(notice) = model::window_notice(&lm) {
+        report.notice(&scene.manner, &notice);
     }
     let mut show = Show {
         manner: &scene.manner,
@@ -128,7 +131,7 @@ fn answer(
     chat.user(prompt);
     let watch = Watch::new(&scene.interrupt, &scene.manner, "prompt").tracing(show.recorder);
     let mut turn = chat.stream_until(sampling.clone(), wanted.until, &watch)?;
-    let shown = show.turn(&mut turn);
+    let shown = show.turn(&mut turn, lm.engine().model(), wanted.top_count);
     drop(turn);
     show.report.prompt(prompt_tokens(&mut chat, show.report.produced), 0);
     shown

@@ -124,3 +124,100 @@ fn a_model_without_a_template_is_not_guessed_at() {
     assert!(said.contains("no chat template") && said.contains("--template"), "{said}");
     assert_eq!(ledge_reading(&["chat"], b"Hello\n").status.code(), Some(3));
 }
+
+/// The embedded model with other bytes behind the description of a tensor, or in the tensor.
+fn damaged(name: &str, tensor: &str, change: impl FnOnce(&mut [u8], usize)) -> PathBuf {
+    let mut model = std::fs::read(house()).expect("the model");
+    let found = model.windows(tensor.len()).position(|window| window == tensor.as_bytes());
+    let after = found.expect("the tensor is described") + tensor.len();
+    change(&mut model, after);
+    file(name, &model)
+}
+
+#[test]
+fn a_type_that_is_not_supported_is_named_with_its_tensor() {
+    // Behind the name: the number of dimensions, two of 8 bytes, the type. 16 is IQ2_XXS.
+    let path = damaged("iq2.gguf", "blk.0.ffn_up.weight", |model, after| {
+        model[after + 4 + 16..][..4].copy_from_slice(&16u32.to_le_bytes());
+    });
+    let said = refused(&["run", words(&path), "Hello"], 3);
+    assert!(said.contains("IQ2_XXS") && said.contains("blk.0.ffn_up.weight"), "{said}");
+}
+
+#[test]
+fn weights_that_are_not_numbers_end_the_run_with_code_3() {
+    let bytes = std::fs::read(house()).expect("the model");
+    let tables = formats::gguf::Gguf::parse(&bytes, tensor::Bytes(bytes.len() as u64));
+    let norm = tables.expect("it is good").tensors().get("output_norm.weight").cloned();
+    let at = usize::try_from(norm.expect("it has a norm").offset).expect("a small file");
+    let mut model = bytes;
+    model[at..at + 4].copy_from_slice(&f32::NAN.to_le_bytes());
+    let path = file("nan.gguf", &model);
+    let said = refused(&["run", words(&path), "Hello"], 3);
+    assert!(said.contains("NaN"), "{said}");
+    let said = refused(&["run", words(&path), "Hello", "--temp", "0", "--json"], 3);
+    assert!(!said.contains("panicked"), "{said}");
+}
+
+#[test]
+fn a_model_that_may_not_be_read_is_refused() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let path = file("secret.gguf", &std::fs::read(house()).expect("the model"));
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o000)).expect("changed");
+    // The administrator may read anything.
+    let code = if std::fs::File::open(&path).is_ok() { 0 } else { 3 };
+    let output = ledge(&["run", words(&path), "Hello", "-n", "1"]);
+    assert_eq!(output.status.code(), Some(code), "{}", stderr(&output));
+    std::fs::remove_file(&path).expect("the folder is ours");
+}
+
+#[test]
+fn a_model_that_is_cut_while_it_is_used_does_no_harm() {
+    use std::io::{BufRead as _, BufReader};
+    let path = file("shrinks.gguf", &std::fs::read(house()).expect("the model"));
+    let template = file("plain.jinja", b"{% for m in messages %}{{ m.content }} {% endfor %}");
+    let arguments = ["chat", words(&path), "--template", words(&template), "-n", "4", "--json"];
+    let mut child = command(&arguments).stdin(Stdio::piped()).spawn().expect("it starts");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+    let mut turn = || {
+        stdin.write_all(b"The sea was\n").expect("it listens");
+        lines.by_ref().map_while(Result::ok).find(|line| line.contains("\"report\""))
+    };
+    assert!(turn().is_some());
+    let opened = std::fs::OpenOptions::new().write(true).open(&path).expect("opened");
+    opened.set_len(1000).expect("cut");
+    let report = json(&turn().expect("it goes on: weights are packed when it is loaded"));
+    assert_eq!(report["report"]["tokens"]["produced"], 4);
+    drop(stdin);
+    assert_eq!(child.wait().expect("it ends").code(), Some(0));
+}
+
+#[test]
+fn a_window_that_is_not_used_is_told_where_it_would_matter() {
+    let whole = std::fs::read(house()).expect("the model");
+    let key = b"llama.attention.layer_norm_rms_epsilon";
+    let at = whole.windows(key.len()).position(|window| window == key).expect("the key") - 8;
+    let mut entry = Vec::new();
+    let name = b"llama.attention.sliding_window";
+    entry.extend((name.len() as u64).to_le_bytes());
+    entry.extend(name);
+    entry.extend(4u32.to_le_bytes());
+    entry.extend(64u32.to_le_bytes());
+    // A multiple of the alignment keeps the tensors where the header says.
+    entry.extend(8u64.to_le_bytes());
+    entry.extend(b"test.pad");
+    entry.extend(8u32.to_le_bytes());
+    let text = (entry.len() + 8).next_multiple_of(32) - entry.len() - 8;
+    entry.extend((text as u64).to_le_bytes());
+    entry.extend(vec![b'x'; text]);
+    let mut model = whole;
+    model.splice(at..at, entry);
+    let count = u64::from_le_bytes(model[16..24].try_into().expect("eight bytes"));
+    model[16..24].copy_from_slice(&(count + 2).to_le_bytes());
+    let path = file("window.gguf", &model);
+    let told = ledge(&["run", words(&path), "Hello", "-n", "1", "--ctx", "128"]);
+    assert!(stderr(&told).contains("sliding window of 64"), "{}", stderr(&told));
+    let within = ledge(&["run", words(&path), "Hello", "-n", "1", "--ctx", "64"]);
+    assert!(!stderr(&within).contains("sliding window"), "{}", stderr(&within));
+}

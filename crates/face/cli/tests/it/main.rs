@@ -2,6 +2,7 @@
 
 mod errors;
 mod files;
+mod terminal;
 mod text;
 
 use std::{

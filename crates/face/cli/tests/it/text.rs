@@ -79,6 +79,34 @@ fn json_streams_tokens_and_ends_with_the_report() {
 }
 
 #[test]
+fn a_chat_tells_the_most_probable_tokens_too() {
+    let template = scratch("logprobs").join("plain.jinja");
+    std::fs::write(&template, "{% for m in messages %}{{ m.content }} {% endfor %}")
+        .expect("written");
+    let chat = ["run", "--chat", "The sea was", "--template", words(&template)];
+    let options = ["-n", "3", "--temp", "0", "--json", "--logprobs", "4"];
+    for line in good(&[&chat[..], &options].concat()).lines().take(3) {
+        let token = json(line);
+        assert_eq!(token["top"].as_array().map(Vec::len), Some(4));
+        assert_eq!(token["top"][0]["token"], token["token"]);
+        assert_eq!(token["top"][0]["logprob"], token["logprob"]);
+    }
+}
+
+#[test]
+fn dry_penalises_repetitions_up_to_its_breakers() {
+    let prompt = "one two three four one two three four one two three";
+    let run = ["run", prompt, "-n", "1", "--temp", "0", "-q"];
+    let dry = |breakers: &[&str]| good(&[&run[..], &["--dry", "100"], breakers].concat());
+    // Where every token of the prompt ends a repetition, there is none.
+    let every = ["e", "o", "t", "w", "h", "r", "f", "u", "n", " "];
+    let every: Vec<&str> = every.iter().flat_map(|text| ["--dry-breaker", text]).collect();
+    assert_eq!(dry(&every), good(&run));
+    let none = dry(&["--dry-breaker", "no token holds this"]);
+    assert!(!none.contains("four"), "{none}");
+}
+
+#[test]
 fn nothing_is_generated_when_nothing_is_asked_for() {
     assert_eq!(good(&["run", "The sea", "-n", "0"]), "\n");
     let empty = good(&["run", "", "-n", "4", "--json", "--ignore-eos"]);

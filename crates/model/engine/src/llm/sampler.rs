@@ -127,11 +127,12 @@ impl Sampler {
     ) -> Result<(), NonFinite> {
         out.clear();
         let max = softmax::checked_max(logits)?;
-        let log_total = max + softmax::log_sum(logits, max);
+        let log_sum = softmax::log_sum(logits, max);
         chain::take_top(logits, n, &mut self.candidates);
         out.extend(self.candidates.iter().map(|candidate| Sampled {
             token: TokenId(candidate.token),
-            logprob: candidate.logit - log_total,
+            // In the order of `sample`, for the same bits.
+            logprob: candidate.logit - max - log_sum,
         }));
         Ok(())
     }

@@ -3,7 +3,7 @@
 //! A value of [`Sampling`] is only data: nothing is checked until a sampler is made from it, and
 //! then the first field that is out of range is named.
 
-use text::TokenId;
+use text::{TokenId, Tokenizer};
 
 /// The longest history, in tokens, that a penalty can look at.
 const WINDOW_MAX: u32 = 1 << 20;
@@ -74,6 +74,19 @@ pub struct Dry {
     pub breakers: Vec<TokenId>,
     /// How many of the last tokens are looked at. `1..=2^20`.
     pub window: u32,
+}
+
+impl Dry {
+    /// The tokens of `tokenizer` whose text holds one of `texts`, for [`Dry::breakers`]; llama.cpp
+    /// takes `"\n"`, `":"`, `"\""` and `"*"` unless told otherwise.
+    pub fn breakers_in(tokenizer: &Tokenizer, texts: &[String]) -> Vec<TokenId> {
+        let ids = (0..u32::try_from(tokenizer.n_tokens()).unwrap_or(u32::MAX)).map(TokenId);
+        let holds = |id: &TokenId| {
+            let piece = tokenizer.piece(*id);
+            texts.iter().any(|text| !text.is_empty() && piece.contains(text.as_str()))
+        };
+        ids.filter(holds).collect()
+    }
 }
 
 impl Default for Dry {
