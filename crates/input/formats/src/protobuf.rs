@@ -23,7 +23,18 @@ impl Span<'_> {
     }
 
     /// A number of up to ten bytes, seven bits each, and the rest; `None` if it does not end.
+    #[inline]
     fn varint(self) -> Option<(u64, Self)> {
+        // Nearly all tags and lengths are one byte.
+        match self.bytes.split_first() {
+            Some((&byte, bytes)) if byte < 0x80 => {
+                Some((u64::from(byte), Self { bytes, at: self.at.saturating_add(1) }))
+            }
+            _ => self.long_varint(),
+        }
+    }
+
+    fn long_varint(self) -> Option<(u64, Self)> {
         let mut value = 0u64;
         for (idx, &byte) in self.bytes.iter().take(10).enumerate() {
             let shift = u32::try_from(idx).ok()?.checked_mul(7)?;
@@ -114,9 +125,9 @@ pub(crate) struct Fields<'a, 'm> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Wire<'a> {
     Varint(u64),
-    Fixed64([u8; 8]),
+    Fixed64(u64),
     Bytes(Span<'a>),
-    Fixed32([u8; 4]),
+    Fixed32(u32),
 }
 
 /// One field of a message.
@@ -131,11 +142,13 @@ pub(crate) struct Field<'a> {
 }
 
 impl<'a> Fields<'a, '_> {
+    #[cold]
     fn wrong(&self, at: u64, want: &'static str, got: std::fmt::Arguments<'_>) -> FormatError {
         FormatError::invalid(Place::at(format_args!("{}", self.message.what), at), want, got)
     }
 
     /// The next tag: field number and wire type.
+    #[inline]
     fn tag(&mut self) -> Result<(u32, u8), FormatError> {
         let at = self.rest.at;
         let tag = self.varint("a field's number")?;
@@ -146,34 +159,41 @@ impl<'a> Fields<'a, '_> {
         }
     }
 
+    #[inline]
     fn varint(&mut self, want: &'static str) -> Result<u64, FormatError> {
-        let Some((value, rest)) = self.rest.varint() else {
-            let (at, have) = (self.rest.at, self.rest.bytes.len());
-            if self.message.is_file && have < 10 {
-                let place = Place::at(format_args!("{want} of {}", self.message.what), at);
-                let have = have as u64;
-                return Err(FormatError::Truncated { place, need: have.saturating_add(1), have });
-            }
-            return Err(self.wrong(at, want, format_args!("a number that does not end")));
-        };
+        let Some((value, rest)) = self.rest.varint() else { return Err(self.endless(want)) };
         self.rest = rest;
         Ok(value)
     }
 
+    #[cold]
+    fn endless(&self, want: &'static str) -> FormatError {
+        let (at, have) = (self.rest.at, self.rest.bytes.len());
+        if self.message.is_file && have < 10 {
+            let place = Place::at(format_args!("{want} of {}", self.message.what), at);
+            let have = have as u64;
+            return FormatError::Truncated { place, need: have.saturating_add(1), have };
+        }
+        self.wrong(at, want, format_args!("a number that does not end"))
+    }
+
+    #[inline]
     fn take(&mut self, number: u32, count: u64) -> Result<Span<'a>, FormatError> {
         let split = usize::try_from(count).ok().and_then(|count| self.rest.split(count));
-        let Some((head, rest)) = split else {
-            let (what, have) = (self.message.what, self.rest.bytes.len() as u64);
-            let place = Place::at(format_args!("field {number} of {what}"), self.rest.at);
-            return Err(if self.message.is_file {
-                FormatError::Truncated { place, need: count, have }
-            } else {
-                let want = format!("at most the {have} bytes that are left");
-                FormatError::invalid(place, want, format_args!("{count} bytes long"))
-            });
-        };
+        let Some((head, rest)) = split else { return Err(self.short(number, count)) };
         self.rest = rest;
         Ok(head)
+    }
+
+    #[cold]
+    fn short(&self, number: u32, count: u64) -> FormatError {
+        let (what, have) = (self.message.what, self.rest.bytes.len() as u64);
+        let place = Place::at(format_args!("field {number} of {what}"), self.rest.at);
+        if self.message.is_file {
+            return FormatError::Truncated { place, need: count, have };
+        }
+        let want = format!("at most the {have} bytes that are left");
+        FormatError::invalid(place, want, format_args!("{count} bytes long"))
     }
 
     fn array<const N: usize>(&mut self, number: u32) -> Result<[u8; N], FormatError> {
@@ -181,30 +201,23 @@ impl<'a> Fields<'a, '_> {
         Ok(span.bytes.first_chunk().copied().unwrap_or([0; N]))
     }
 
-    fn wire(&mut self, number: u32, kind: u8, at: u64) -> Result<Option<Wire<'a>>, FormatError> {
-        Ok(Some(match kind {
-            0 => Wire::Varint(self.varint("a number")?),
-            1 => Wire::Fixed64(self.array(number)?),
+    #[inline]
+    fn wire(&mut self, number: u32, kind: u8, at: u64) -> Result<Wire<'a>, FormatError> {
+        match kind {
+            0 => Ok(Wire::Varint(self.varint("a number")?)),
+            1 => Ok(Wire::Fixed64(u64::from_le_bytes(self.array(number)?))),
             2 => {
                 let length = self.varint("a length")?;
-                Wire::Bytes(self.take(number, length)?)
+                Ok(Wire::Bytes(self.take(number, length)?))
             }
-            3 => {
-                self.skip_group(number, at)?;
-                return Ok(None);
-            }
-            5 => Wire::Fixed32(self.array(number)?),
-            4 => {
-                return Err(self.wrong(at, "a field", format_args!("an end without its group")));
-            }
-            _ => {
-                let got = format_args!("wire type {kind}");
-                return Err(self.wrong(at, "a wire type from 0 to 5", got));
-            }
-        }))
+            5 => Ok(Wire::Fixed32(u32::from_le_bytes(self.array(number)?))),
+            4 => Err(self.wrong(at, "a field", format_args!("an end without its group"))),
+            _ => Err(self.wrong(at, "a wire type from 0 to 5", format_args!("wire type {kind}"))),
+        }
     }
 
     /// Skips to the end of the group `number`, whose start was read.
+    #[cold]
     fn skip_group(&mut self, number: u32, start: u64) -> Result<(), FormatError> {
         let mut open = [0u32; limits::NETWORK_DEPTH as usize];
         let mut depth = 1usize;
@@ -246,6 +259,7 @@ impl<'a> Fields<'a, '_> {
         Ok(())
     }
 
+    #[inline]
     fn read(&mut self) -> Result<Option<Field<'a>>, FormatError> {
         loop {
             while self.rest.bytes.is_empty() {
@@ -254,9 +268,12 @@ impl<'a> Fields<'a, '_> {
             }
             let at = self.rest.at;
             let (number, kind) = self.tag()?;
-            if let Some(wire) = self.wire(number, kind, at)? {
-                return Ok(Some(Field { number, at, what: self.message.what, wire }));
+            if kind == 3 {
+                self.skip_group(number, at)?;
+                continue;
             }
+            let wire = self.wire(number, kind, at)?;
+            return Ok(Some(Field { number, at, what: self.message.what, wire }));
         }
     }
 }
@@ -264,6 +281,7 @@ impl<'a> Fields<'a, '_> {
 impl<'a> Iterator for Fields<'a, '_> {
     type Item = Result<Field<'a>, FormatError>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         let field = self.read();
         if field.is_err() {
@@ -302,7 +320,7 @@ impl<'a> Field<'a> {
     /// The field as a single-precision number.
     pub(crate) fn float(&self) -> Result<f32, FormatError> {
         match self.wire {
-            Wire::Fixed32(bytes) => Ok(f32::from_le_bytes(bytes)),
+            Wire::Fixed32(bits) => Ok(f32::from_bits(bits)),
             _ => Err(self.wrong("four bytes")),
         }
     }
@@ -340,10 +358,8 @@ impl<'a> Field<'a> {
     pub(crate) fn numbers(&self, kind: Number) -> Result<Numbers<'a>, FormatError> {
         let numbers = match (self.wire, kind) {
             (Wire::Varint(value), Number::Varint) => Numbers::one(value),
-            (Wire::Fixed32(bytes), Number::Fixed32) => {
-                Numbers::one(u64::from(u32::from_le_bytes(bytes)))
-            }
-            (Wire::Fixed64(bytes), Number::Fixed64) => Numbers::one(u64::from_le_bytes(bytes)),
+            (Wire::Fixed32(bits), Number::Fixed32) => Numbers::one(u64::from(bits)),
+            (Wire::Fixed64(bits), Number::Fixed64) => Numbers::one(bits),
             (Wire::Bytes(span), _) => {
                 let whole = match kind {
                     Number::Varint => span.bytes.last().is_none_or(|&byte| byte < 0x80),

@@ -152,9 +152,9 @@ impl<'a> Attribute<'a> {
                 }
             }
         }
-        let label = crate::Label::new(name);
         let wrong = |want: &'static str, got: std::fmt::Arguments<'_>| {
-            let place = Place::at(format_args!("type of attribute `{label}`"), message.at());
+            let what = format_args!("type of attribute `{}`", crate::Label::new(name));
+            let place = Place::at(what, message.at());
             FormatError::invalid(place, want, got)
         };
         if name.is_empty() {

@@ -192,9 +192,9 @@ impl ElementType {
     }
 
     /// The type of a code out of a file.
-    pub(crate) fn read(code: i64, place: Place) -> Result<Self, FormatError> {
+    pub(crate) fn read(code: i64, place: impl FnOnce() -> Place) -> Result<Self, FormatError> {
         Self::from_code(code).ok_or_else(|| FormatError::Unsupported {
-            place,
+            place: place(),
             got: Label::from(format_args!("element type {code}")),
             instead: "types 1 to 28 of ONNX 1.23 are read",
         })

@@ -117,10 +117,10 @@ impl<'a> Tensor<'a> {
     pub(crate) fn read(message: &Message<'a>, reader: &Reader) -> Result<Self, FormatError> {
         let mut header = Header::read(message, reader)?;
         let (name, dims) = (header.name, std::mem::take(&mut header.dims));
-        let label = Label::new(name);
-        let place =
-            |what: &str| Place::at(format_args!("{what} of tensor `{label}`"), message.at());
-        let element = ElementType::read(header.code, place("data_type"))?;
+        let place = |what: &str| {
+            Place::at(format_args!("{what} of tensor `{}`", Label::new(name)), message.at())
+        };
+        let element = ElementType::read(header.code, || place("data_type"))?;
         let elements = check_elements(&dims, || place("dims"))?;
         if header.has_segment {
             return Err(FormatError::Unsupported {
@@ -144,7 +144,8 @@ impl<'a> Tensor<'a> {
         let contents = match (header.raw, header.list) {
             (Some(raw), None) => {
                 if raw.bytes.len() as u64 != need {
-                    let place = Place::at(format_args!("raw_data of tensor `{label}`"), raw.at);
+                    let what = format_args!("raw_data of tensor `{}`", Label::new(name));
+                    let place = Place::at(what, raw.at);
                     let want = format!("{need} bytes, as {element} {} needs", Dims(&dims));
                     let got = format_args!("{} bytes", raw.bytes.len());
                     return Err(FormatError::invalid(place, want, got));

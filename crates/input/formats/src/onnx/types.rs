@@ -161,7 +161,7 @@ fn inner<'a>(
 fn element(field: &Field<'_>) -> Result<Option<ElementType>, FormatError> {
     match field.int()? {
         0 => Ok(None),
-        code => ElementType::read(code, field.place("elem_type")).map(Some),
+        code => ElementType::read(code, || field.place("elem_type")).map(Some),
     }
 }
 

@@ -6,8 +6,8 @@ fn fields(bytes: &[u8]) -> Vec<String> {
     let show = |field: Result<Field<'_>, FormatError>| match field {
         Ok(Field { number, wire, .. }) => match wire {
             Wire::Varint(value) => format!("{number}: {value}"),
-            Wire::Fixed64(bytes) => format!("{number}: {bytes:?}"),
-            Wire::Fixed32(bytes) => format!("{number}: {bytes:?}"),
+            Wire::Fixed64(bits) => format!("{number}: {:?}", bits.to_le_bytes()),
+            Wire::Fixed32(bits) => format!("{number}: {:?}", bits.to_le_bytes()),
             Wire::Bytes(span) => format!("{number}: {:?} at {}", span.bytes, span.at),
         },
         Err(error) => error.to_string(),
