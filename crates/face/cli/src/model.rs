@@ -10,7 +10,7 @@ use crate::{
     watch::Watch,
 };
 use engine::{EngineError, ModelFile, Request};
-use formats::{FormatError, gguf::Gguf};
+use formats::{FormatError, Kind, gguf::Gguf};
 use import::Output;
 use std::{
     path::{Path, PathBuf},
@@ -115,6 +115,24 @@ pub(crate) fn header(path: &Path) -> Result<Gguf> {
             }
         }
     }
+}
+
+/// The bytes of an ONNX or TFLite network; `None` for other files, and for what is no file.
+///
+/// A network is told by its content; where that says nothing, by its name.
+pub(crate) fn network(path: &Path) -> Result<Option<(Kind, Vec<u8>)>> {
+    const SNIFF: Bytes = Bytes(64);
+    // What cannot be opened is told by whoever opens it as a model.
+    let Ok(origin) = engine::store::Origin::open(path) else { return Ok(None) };
+    let ends =
+        |ending: &str| path.extension().is_some_and(|found| found.eq_ignore_ascii_case(ending));
+    let kind = match formats::sniff(&origin.prefix(SNIFF.min(origin.bytes()))?) {
+        kind @ (Kind::OnnxLike | Kind::TfliteLike) => kind,
+        Kind::Unknown if ends("onnx") => Kind::OnnxLike,
+        Kind::Unknown if ends("tflite") => Kind::TfliteLike,
+        _ => return Ok(None),
+    };
+    Ok(Some((kind, origin.prefix(origin.bytes())?)))
 }
 
 /// What a file tells without its weights: vocabulary, template, header. The architecture need not

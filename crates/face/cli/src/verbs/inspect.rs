@@ -27,9 +27,18 @@ const LICENCE_KEYS: [&str; 9] = [
     "general.source.repo_url",
 ];
 
+mod network;
+
 /// Shows it.
 pub(crate) fn run(args: &Inspect, scene: &Scene) -> Result<()> {
     let mut output = Output::stdout();
+    if let Some(path) = &args.path
+        && let Some((kind, file)) = model::network(path)?
+    {
+        let label = path.display().to_string();
+        network::show(&label, kind, &file, args, scene, &mut output)?;
+        return output.finish();
+    }
     let known = match &args.path {
         Some(path) => ModelFile::open(path),
         None => ModelFile::from_memory(ledge::EMBEDDED_MODEL),

@@ -2,6 +2,7 @@
 
 mod errors;
 mod files;
+mod networks;
 mod terminal;
 mod text;
 

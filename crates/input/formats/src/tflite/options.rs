@@ -178,7 +178,7 @@ impl Setting for TensorType {
         // The first type is the schema's default unless it says otherwise.
         let default = default.unwrap_or(Self::Float32) as i8;
         let code = options.scalar(field, default)?;
-        Self::read(code, options.holder.place("a type"))
+        Self::read(code, || options.holder.place("a type"))
     }
 }
 

@@ -177,9 +177,9 @@ impl TensorType {
     }
 
     /// The type of a code out of a file.
-    pub(super) fn read(code: i8, place: Place) -> Result<Self, FormatError> {
+    pub(super) fn read(code: i8, place: impl FnOnce() -> Place) -> Result<Self, FormatError> {
         Self::from_code(code).ok_or_else(|| FormatError::Unsupported {
-            place,
+            place: place(),
             got: Label::from(format_args!("element type {code}")),
             instead: "types 0 to 22 of the schema are read",
         })
@@ -196,9 +196,10 @@ impl<'a> Tensor<'a> {
     pub(super) fn read(table: &Table<'a>, scope: &Scope<'_, 'a>) -> Result<Self, FormatError> {
         let budget = &scope.reader.budget;
         let name = table.name(3, "name")?;
-        let label = Label::new(name);
-        let place = |what: &str| Place::at(format_args!("{what} of tensor `{label}`"), table.at());
-        let ty = TensorType::read(table.scalar(1, 0i8)?, place("type"))?;
+        let place = |what: &str| {
+            Place::at(format_args!("{what} of tensor `{}`", Label::new(name)), table.at())
+        };
+        let ty = TensorType::read(table.scalar(1, 0i8)?, || place("type"))?;
         let (shape, signature) = (table.list::<i32>(0)?, table.list::<i32>(7)?);
         let (rank, limit) = (shape.len().max(signature.len()) as u64, limits::NETWORK_RANK as u64);
         if rank > limit {

@@ -1,0 +1,75 @@
+//! ONNX and TFLite networks: shown whatever operators they have.
+
+use super::*;
+use serde_json::Value;
+use std::fs;
+
+/// A small network of the readers' tests.
+fn golden(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../input/formats/tests/goldens");
+    folder.join(name)
+}
+
+#[test]
+fn a_network_is_shown_with_inputs_operators_and_files() {
+    let text = good(&["inspect", words(&golden("network.onnx"))]);
+    for line in [
+        "format         ONNX",
+        "inputs         x  float32 [n, 3]",
+        "               any  float32 of any shape",
+        "outputs        y  float32 of any shape",
+        "external       weights/outside.bin (64 B)",
+        "metadata       labels = cat,dog",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+    }
+    let text = good(&["inspect", words(&golden("network.tflite"))]);
+    for line in [
+        "format         TFLite",
+        "inputs         x  int8 [?, 8, 8, 1]  scale 0.5, zero point -3",
+        "signature      serving_default: picture, choice → result",
+        "operators      4: 1 CONV_2D, 1 IF, 1 Odd, 1 VAR_HANDLE",
+        "metadata       min_runtime_version = 1.14.0",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+    }
+}
+
+#[test]
+fn the_same_is_there_for_scripts() {
+    let object = |name: &str, more: &[&str]| -> Value {
+        let path = golden(name);
+        let text = good(&[&["inspect", words(&path), "--json"], more].concat());
+        serde_json::from_str(&text).expect("it is JSON")
+    };
+    let onnx = object("network.onnx", &["--tensors"]);
+    assert_eq!(onnx["opsets"]["ai.onnx"], 18);
+    assert_eq!(onnx["inputs"][0]["shape"], serde_json::json!(["n", 3]));
+    assert_eq!(onnx["inputs"][1]["shape"], serde_json::json!([null, 4]));
+    assert_eq!(onnx["operators"]["test.other.Odd"], 1);
+    assert_eq!(onnx["external"][0]["bytes"], 64);
+    assert_eq!(onnx["tensors"][0]["name"], "w");
+    let tflite = object("network.tflite", &[]);
+    assert_eq!(tflite["inputs"][0]["quantization"]["zero_point"], -3);
+    assert_eq!(tflite["signatures"][0]["outputs"], serde_json::json!(["result"]));
+}
+
+#[test]
+fn a_networks_graph_is_a_line_for_each_operator() {
+    let text = good(&["inspect", words(&golden("network.onnx")), "--graph"]);
+    assert!(text.starts_with("h = Gemm(x, w, -)\n"), "{text}");
+    assert!(text.contains("    else_branch:\n") || text.contains("  else_branch:\n"), "{text}");
+}
+
+#[test]
+fn a_damaged_network_is_an_error_with_its_place() {
+    let folder = scratch("damaged-network");
+    let mut file = fs::read(golden("network.onnx")).expect("it is there");
+    file.truncate(900);
+    let path = folder.join("cut.onnx");
+    fs::write(&path, file).expect("written");
+    let output = ledge(&["inspect", words(&path)]);
+    assert_eq!(output.status.code(), Some(3));
+    let said = stderr(&output);
+    assert!(said.contains("field 7 of ModelProto") && said.contains("cut.onnx"), "{said}");
+}
