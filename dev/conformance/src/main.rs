@@ -13,6 +13,8 @@ mod fixtures;
 mod lm;
 mod memory;
 mod mutations;
+mod networks;
+mod onnx;
 mod synth;
 mod templates;
 mod tokenizers;
@@ -32,6 +34,8 @@ const CHECKS: &[(&str, &str, Check)] = &[
         "imported graphs of all families, interpreted, with llama.cpp's logits",
         families::check_imported,
     ),
+    ("networks", "real networks against onnxruntime's results", networks::check),
+    ("onnx-suite", "node tests of onnx 1.23.2, by tier", onnx::check),
     ("templates", "chat templates with jinja2 in Hugging Face's settings", templates::check),
     ("lm", "greedy text and log-likelihoods against a float32 reference", lm::check),
     ("embed", "MiniLM's vectors against sentence-transformers", lm::check_embeddings),

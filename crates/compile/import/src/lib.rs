@@ -11,6 +11,8 @@ pub mod builder;
 pub mod error;
 pub mod family;
 pub mod names;
+pub mod network;
+pub mod onnx;
 pub mod settings;
 pub mod tensors;
 

@@ -11,14 +11,15 @@ pub(crate) use sampling::SamplingArgs;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use std::{num::NonZeroUsize, path::PathBuf};
-use tensor::{Bytes, DType};
+use tensor::{Bytes, DType, Shape};
 use text::template::CivilTime;
 
 const ABOUT: &str = "Fits models into devices, says beforehand that they fit, and runs them.";
 
 const CODES: &str = "\
-A model is a .gguf file (for a split one, any part), or a folder with config.json, tokenizer.json
-and .safetensors files. Where none is named, the small model inside the program is used.
+A model is a .gguf file (for a split one, any part), a folder with config.json, tokenizer.json
+and .safetensors files, or a network in an .onnx file. Where none is named, the small model inside
+the program is used.
 
 Exit codes:
   0  all is well (also when a reader closes the pipe)
@@ -167,7 +168,8 @@ Examples:
   ledge run model.gguf \"Explain tides\" --temp 0.7 --seed 1 -n 200
   ledge run model.gguf --chat \"Why is the sky blue?\"
   ledge run model.gguf - < prompt.txt > answer.txt
-  ledge run model.gguf \"1, 2, 3,\" -n 8 --temp 0 --json --logprobs 5")]
+  ledge run model.gguf \"1, 2, 3,\" -n 8 --temp 0 --json --logprobs 5
+  ledge run network.onnx --input x=x.npy --output out/")]
 pub(crate) struct Run {
     /// The model and the prompt; `-` reads the prompt from stdin
     #[arg(value_name = "[MODEL] PROMPT", num_args = 0..=2)]
@@ -186,9 +188,13 @@ pub(crate) struct Run {
     /// Drop the beginning of a prompt that is longer than the context, and say so
     #[arg(long)]
     pub(crate) truncate: bool,
-    /// Write the text to a file instead of stdout
+    /// Write the text to a file instead of stdout; of a network, the outputs: an .npy file, or a
+    /// folder with one file for each
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+    /// An input of a network, an .npy file; the name may be left out where there is one input
+    #[arg(long, value_name = "[NAME=]FILE", help_heading = "Network")]
+    pub(crate) input: Vec<String>,
     /// Write what ran when to a file that Chrome (chrome://tracing) and Perfetto show
     #[arg(long, value_name = "FILE")]
     pub(crate) trace: Option<PathBuf>,
@@ -234,11 +240,15 @@ pub(crate) struct Chat {
 Examples:
   ledge plan model.gguf
   ledge plan model.gguf --ctx 8192 --memory 2GiB
-  ledge plan model.gguf --kv f32 --json")]
+  ledge plan model.gguf --kv f32 --json
+  ledge plan network.onnx --shape x=1,3,640,640 --memory 64MiB")]
 pub(crate) struct Plan {
     /// The model
     #[arg(value_name = "MODEL")]
     pub(crate) path: Option<PathBuf>,
+    /// Extents of a network's input, where the file leaves them open
+    #[arg(long, value_name = "NAME=1,3,224,224", value_parser = extents, help_heading = "Network")]
+    pub(crate) shape: Vec<(String, Shape)>,
     #[command(flatten)]
     pub(crate) model: ModelArgs,
 }
@@ -254,6 +264,7 @@ Examples:
   ledge inspect model.gguf --tensors
   ledge inspect model.gguf --graph > graph.txt
   ledge inspect network.onnx
+  ledge inspect network.onnx --graph after --shape x=1,3,224,224
   ledge inspect network.tflite --json")]
 pub(crate) struct Inspect {
     /// The model
@@ -265,9 +276,30 @@ pub(crate) struct Inspect {
     /// List every key of the header
     #[arg(long)]
     pub(crate) keys: bool,
-    /// Print the graph that is run, as text; of a network, its operators as the file has them
-    #[arg(long)]
-    pub(crate) graph: bool,
+    /// Print the graph as text; of a network, as the file has it or as it is run
+    #[arg(long, value_name = "WHICH", num_args = 0..=1, default_missing_value = "before")]
+    pub(crate) graph: Option<GraphForm>,
+    /// Extents of a network's input, with --graph after
+    #[arg(long, value_name = "NAME=1,3,224,224", value_parser = extents, help_heading = "Network")]
+    pub(crate) shape: Vec<(String, Shape)>,
+}
+
+/// Which graph of a network is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum GraphForm {
+    /// As the file has it.
+    Before,
+    /// As it is run.
+    After,
+}
+
+fn extents(text: &str) -> Result<(String, Shape), String> {
+    let (name, list) = text.rsplit_once('=').ok_or("write NAME=1,3,224,224")?;
+    let dims: Result<Vec<u64>, _> =
+        list.split(',').filter(|word| !word.is_empty()).map(|word| word.trim().parse()).collect();
+    let dims = dims.map_err(|_| format!("`{list}` is no list of extents"))?;
+    let shape = Shape::new(&dims).ok_or("at most 8 extents")?;
+    Ok((name.to_owned(), shape))
 }
 
 /// Turn text into token ids, or ids into text

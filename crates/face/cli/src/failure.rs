@@ -5,6 +5,7 @@
 
 use crate::args::Manner;
 use engine::{EngineError, fit::DoesNotFit, llm::session, store::StoreError};
+use import::onnx::NetworkError;
 use serde_json::{Value, json};
 use std::{fmt, io, path::Path};
 
@@ -177,6 +178,11 @@ impl From<EngineError> for Failure {
             EngineError::Import { file, source } => Self::new(Exit::File, chain(&source))
                 .at(file)
                 .hint("`ledge inspect` shows what the file holds"),
+            EngineError::Network { file, source } => network(&file, &source),
+            EngineError::Operator { op, reason } => {
+                Self::new(Exit::File, format!("{op}: {reason}"))
+                    .hint("the inputs lead to values that the network cannot compute with")
+            }
             EngineError::Vocabulary { file, source } => {
                 Self::new(Exit::File, format!("vocabulary: {}", chain(&source)))
                     .at(file)
@@ -229,6 +235,20 @@ impl From<StoreError> for Failure {
             other => Self::new(Exit::File, chain(&other)),
         }
     }
+}
+
+/// A network that cannot be used, or inputs that do not fit it.
+fn network(file: &str, source: &NetworkError) -> Failure {
+    let failure = match source {
+        NetworkError::Input { .. } => Failure::usage(source)
+            .hint("`ledge inspect` lists the inputs; give each as --input NAME=FILE.npy"),
+        NetworkError::Unsupported(_) => {
+            Failure::new(Exit::File, source).hint("`ledge inspect` shows the rest of the file")
+        }
+        _ => Failure::new(Exit::File, chain(source))
+            .hint("the file breaks an operator's rules: check how it was exported"),
+    };
+    failure.at(file)
 }
 
 /// Memory is short.

@@ -9,7 +9,7 @@ use crate::{
     signals::Interrupt,
     watch::Watch,
 };
-use engine::{EngineError, ModelFile, Request};
+use engine::{EngineError, ModelFile, Network, Request};
 use formats::{FormatError, Kind, gguf::Gguf};
 use import::Output;
 use std::{
@@ -22,7 +22,7 @@ use text::Tokenizer;
 /// Tokens that are generated at most by the embedded model, unless asked for otherwise.
 pub(crate) const EMBEDDED_TOKENS: u64 = 256;
 
-const SUFFIXES: [&str; 2] = ["gguf", "safetensors"];
+const SUFFIXES: [&str; 3] = ["gguf", "safetensors", "onnx"];
 
 /// Splits words into a model and the rest.
 pub(crate) fn split(words: &[String]) -> (Option<PathBuf>, &[String]) {
@@ -50,6 +50,15 @@ pub(crate) fn open(path: Option<&Path>) -> Result<Arc<ModelFile>> {
         None => ModelFile::from_memory(ledge::EMBEDDED_MODEL),
     };
     Ok(Arc::new(opened?))
+}
+
+/// Opens a network, if that is what the file is.
+pub(crate) fn open_network(path: Option<&Path>) -> Result<Option<Network>> {
+    let Some(path) = path else { return Ok(None) };
+    if !Network::is_network(path)? {
+        return Ok(None);
+    }
+    Ok(Some(Network::open(path)?))
 }
 
 /// The request that flags make.

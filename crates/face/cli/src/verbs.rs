@@ -9,6 +9,7 @@ mod embed;
 mod eval;
 mod inspect;
 mod manual;
+mod network;
 mod plan;
 mod quantize;
 mod run;

@@ -38,6 +38,7 @@ pub use engine::{
         generate::{EndTokens, Ending, Until},
         sampler::{Dry, Sampling},
     },
+    network::{Array, ArrayError, Network, NetworkPlan, Stream as NetworkStream},
 };
 pub use import::settings::Pooling;
 pub use plan::{Buffer, BufferKind, Control, Promise, Uncontrolled};
@@ -47,6 +48,22 @@ pub use text::{
     stop::{InvalidStop, StopStrings},
     template::{ChatTemplate, CivilTime, Conversation},
 };
+
+/// Opens a network: an ONNX file, by its content.
+///
+/// ```no_run
+/// let network = ledge::open("classifier.onnx")?;
+/// let image = ledge::Array::from_f32(&[1, 3, 224, 224], &vec![0.5; 3 * 224 * 224]).unwrap();
+/// let outputs = network.run(&[("image", image.view())])?;
+/// # Ok::<(), ledge::Error>(())
+/// ```
+///
+/// # Errors
+/// If the file is missing, unreadable or broken. Operators that are not supported are told by
+/// [`Network::unsupported`], and all at once by a run.
+pub fn open(path: impl AsRef<std::path::Path>) -> Result<Network, Error> {
+    Ok(Network::open(path.as_ref())?)
+}
 
 /// The embedded model: a small storyteller, so that the first call needs no file.
 pub static EMBEDDED_MODEL: &[u8] =

@@ -40,6 +40,22 @@ pub enum EngineError {
         /// What cannot be used.
         source: import::ImportError,
     },
+    /// A network cannot be used, or what it was given does not fit it.
+    #[error("{file}")]
+    Network {
+        /// The file.
+        file: String,
+        /// Which node or input, and why.
+        source: import::onnx::NetworkError,
+    },
+    /// An operator of a network met values that it cannot compute with.
+    #[error("{op}: {reason}")]
+    Operator {
+        /// The operator.
+        op: &'static str,
+        /// What does not fit, such as an index out of range.
+        reason: String,
+    },
     /// The vocabulary cannot be used.
     #[error("{file}: vocabulary")]
     Vocabulary {
@@ -106,4 +122,15 @@ pub enum EngineError {
     /// The processors could not be put to work.
     #[error("threads")]
     Threads(#[source] std::io::Error),
+}
+
+/// An error with its causes, on one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
 }

@@ -2,7 +2,7 @@
 
 use super::Scene;
 use crate::{
-    args::Inspect,
+    args::{GraphForm, Inspect},
     failure::{Failure, Result, chain},
     model,
     output::Output,
@@ -32,6 +32,11 @@ mod network;
 /// Shows it.
 pub(crate) fn run(args: &Inspect, scene: &Scene) -> Result<()> {
     let mut output = Output::stdout();
+    if let Some(GraphForm::After) = args.graph
+        && let Some(network) = model::open_network(args.path.as_deref())?
+    {
+        return super::network::graphs(&args.shape, &network);
+    }
     if let Some(path) = &args.path
         && let Some((kind, file)) = model::network(path)?
     {
@@ -44,7 +49,7 @@ pub(crate) fn run(args: &Inspect, scene: &Scene) -> Result<()> {
         None => ModelFile::from_memory(ledge::EMBEDDED_MODEL),
     };
     match known {
-        Ok(file) if args.graph => output.write(&graph(&file)?)?,
+        Ok(file) if args.graph.is_some() => output.write(&graph(&file)?)?,
         Ok(file) => {
             let view = View {
                 label: file.label(),
@@ -56,7 +61,7 @@ pub(crate) fn run(args: &Inspect, scene: &Scene) -> Result<()> {
             view.show(args, scene, &mut output)?;
         }
         // The header can be shown, though the model cannot be run.
-        Err(EngineError::Import { file, source }) if !args.graph => {
+        Err(EngineError::Import { file, source }) if args.graph.is_none() => {
             let gguf = model::header(args.path.as_deref().unwrap_or(Path::new(&file)))?;
             let view = View {
                 label: &file,

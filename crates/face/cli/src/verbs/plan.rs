@@ -1,6 +1,6 @@
 //! `ledge plan`: every need by name, before anything is loaded.
 
-use super::Scene;
+use super::{Scene, network};
 use crate::{
     args::Plan,
     failure::{Failure, Result, does_not_fit},
@@ -25,6 +25,9 @@ enum Detail {
 
 /// Plans, and says whether it fits.
 pub(crate) fn run(args: &Plan, scene: &Scene) -> Result<()> {
+    if let Some(network) = model::open_network(args.path.as_deref())? {
+        return network::plan(args, scene, &network);
+    }
     let file = model::open(args.path.as_deref())?;
     let request = model::request(&args.model);
     let plan = ledge::Plan::for_model(file);

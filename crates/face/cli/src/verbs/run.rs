@@ -1,6 +1,6 @@
 //! `ledge run`: a text goes on, or is answered.
 
-use super::Scene;
+use super::{Scene, network};
 use crate::{
     args::Run,
     failure::{Failure, Result},
@@ -24,6 +24,9 @@ use std::{
 /// Generates.
 pub(crate) fn run(args: &Run, scene: &Scene) -> Result<()> {
     let (path, rest) = model::split(&args.words);
+    if let Some(network) = model::open_network(path.as_deref())? {
+        return network::run(args, scene, network);
+    }
     let prompt = prompt::word_or_stdin(rest.first())?;
     let file = model::open(path.as_deref())?;
     let sampling = args.sampling.settings(file.tokenizer().ok().map(Arc::as_ref));

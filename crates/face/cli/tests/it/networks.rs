@@ -4,6 +4,13 @@ use super::*;
 use serde_json::Value;
 use std::fs;
 
+/// `sum = Add(a, b)` over arrays of any length, as an ONNX file.
+const ADD: &[u8] =
+    b"\x08\x08:O\x0a\x10\x0a\x01a\x0a\x01b\x12\x03sum\x22\x03Add\x12\x03addZ\x10\x0a\x01a\
+    \x12\x0b\x0a\x09\x08\x01\x12\x05\x0a\x03\x12\x01nZ\x10\x0a\x01b\x12\x0b\x0a\x09\x08\
+    \x01\x12\x05\x0a\x03\x12\x01nb\x12\x0a\x03sum\x12\x0b\x0a\x09\x08\x01\x12\x05\x0a\
+    \x03\x12\x01nB\x04\x0a\x00\x10\x11";
+
 /// A small network of the readers' tests.
 fn golden(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../input/formats/tests/goldens");
@@ -72,4 +79,31 @@ fn a_damaged_network_is_an_error_with_its_place() {
     assert_eq!(output.status.code(), Some(3));
     let said = stderr(&output);
     assert!(said.contains("field 7 of ModelProto") && said.contains("cut.onnx"), "{said}");
+}
+
+#[test]
+fn a_network_runs_on_arrays_and_shows_the_graph_that_is_run() {
+    let folder = scratch("network-run");
+    let (model, array) = (folder.join("add.onnx"), folder.join("a.npy"));
+    fs::write(&model, ADD).expect("written");
+    let mut file = Vec::new();
+    let shape = tensor::Shape::new(&[3]).expect("one extent");
+    formats::npy::write_header(&mut file, tensor::DType::F32, shape).expect("written");
+    file.extend([1.5f32, 2.5, -3.0].iter().flat_map(|x| x.to_le_bytes()));
+    fs::write(&array, file).expect("written");
+    let (a, b) = (format!("a={}", words(&array)), format!("b={}", words(&array)));
+    let given = ["run", words(&model), "--input", &a, "--input", &b];
+    let text = good(&given);
+    assert!(text.starts_with("sum  F32 [3]  3.000000 5.000000 -6.000000"), "{text}");
+    let out = folder.join("out/");
+    good(&[&given[..], &["--output", words(&out)]].concat());
+    let written = fs::read(out.join("sum.npy")).expect("the output is there");
+    assert!(written.ends_with(&(-6.0f32).to_le_bytes()));
+    let shapes = ["--shape", "a=3", "--shape", "b=3"];
+    let text = good(&[&["inspect", words(&model), "--graph", "after"], &shapes[..]].concat());
+    assert!(text.contains("[3]"), "{text}");
+    let text = good(&[&["plan", words(&model)], &shapes[..]].concat());
+    assert!(text.contains("1 steps in 1 stages") && text.contains("total"), "{text}");
+    let output = ledge(&given[..4]);
+    assert_eq!(output.status.code(), Some(2), "an input is missing");
 }

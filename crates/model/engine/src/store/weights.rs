@@ -1,6 +1,7 @@
 //! Tensors by name: the source from which a backend reads weights.
 
 use super::Origin;
+use crate::error::chain;
 use plan::{ReadError, Weight, WeightSource};
 use std::{collections::HashMap, sync::Arc};
 
@@ -59,15 +60,4 @@ impl WeightSource for Weights {
         let offset = place.offset.checked_add(start).ok_or_else(behind)?;
         origin.read_at(offset, out).map_err(|source| error(chain(&source)))
     }
-}
-
-/// An error with its causes, on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

@@ -5,6 +5,7 @@ mod allocations;
 mod files;
 mod folders;
 mod memory;
+mod networks;
 mod same_answer;
 
 use ledge_engine::{

@@ -63,6 +63,8 @@ struct Network {
     metadata: Vec<(String, String)>,
     /// The operators as the file has them, a line each.
     lines: Vec<String>,
+    /// Operators that cannot be run, each with its node.
+    unsupported: Vec<String>,
     notices: Vec<String>,
 }
 
@@ -82,7 +84,7 @@ pub(super) fn show(
     let network = read
         .map_err(|source| EngineError::Format { file: label.to_owned(), source })
         .map_err(Failure::from)?;
-    if args.graph {
+    if args.graph.is_some() {
         for line in &network.lines {
             output.line(line)?;
         }
@@ -198,6 +200,9 @@ impl Network {
         let names: Vec<String> =
             self.histogram().into_iter().map(|(name, n)| format!("{n} {}", shown(name))).collect();
         row("operators", &format!("{count}: {}", names.join(", ")))?;
+        for line in &self.unsupported {
+            row("unsupported", &shown(line))?;
+        }
         for (file, bytes) in &self.external {
             row("external", &format!("{} ({})", shown(file), Bytes(*bytes)))?;
         }
@@ -238,6 +243,7 @@ impl Network {
         object.insert("external".to_owned(), external.collect());
         let metadata = self.metadata.iter().map(|(key, value)| (key.clone(), json!(value)));
         object.insert("metadata".to_owned(), Value::Object(metadata.collect()));
+        object.insert("unsupported".to_owned(), json!(self.unsupported));
         object.insert("notices".to_owned(), json!(self.notices));
         if args.tensors {
             let tensors = self.constants.iter().map(|(port, bytes)| {

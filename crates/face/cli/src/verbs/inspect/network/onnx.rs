@@ -49,6 +49,12 @@ pub(super) fn read(file: &[u8]) -> Result<Network, FormatError> {
         network.lines.push(format!("function {name}({inputs}):"));
         function.nodes.iter().for_each(|node| line(node, "  ", &mut network.lines));
     }
+    match import::onnx::Network::new(file, &model) {
+        Ok(known) => {
+            network.unsupported = known.unsupported().iter().map(ToString::to_string).collect();
+        }
+        Err(error) => network.notices.push(error.to_string()),
+    }
     model.for_each_tensor(&mut |tensor| network.constants.push(constant(tensor)));
     for (_, external) in model.external() {
         let bytes = network.external.entry(external.location.to_owned()).or_default();

@@ -1,0 +1,208 @@
+//! Networks in the verbs that take any model: running, planning, and the graphs that are run.
+//! Arrays come from .npy files and go there.
+
+use super::Scene;
+use crate::{
+    args::{Plan, Run},
+    failure::{Exit, Failure, Result},
+    output::Output,
+};
+use engine::Network;
+use formats::npy::{self, Npy};
+use ledge::{Array, Bytes};
+use serde_json::{Value, json};
+use std::{
+    collections::BTreeMap,
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    time::Instant,
+};
+use tensor::Shape;
+
+/// Runs a network on .npy files.
+#[expect(clippy::print_stderr, reason = "notices are for a person at a terminal")]
+pub(super) fn run(args: &Run, scene: &Scene, mut network: Network) -> Result<()> {
+    if let Some(threads) = args.model.threads {
+        network.set_threads(threads);
+    }
+    for notice in network.notices().iter().filter(|_| !scene.manner.quiet) {
+        eprintln!("note: {notice}");
+    }
+    let inputs = inputs(&args.input, &network)?;
+    let views: Vec<_> = inputs.iter().map(|(name, array)| (name.as_str(), array.view())).collect();
+    let begin = Instant::now();
+    let outputs = network.run(&views)?;
+    let seconds = begin.elapsed().as_secs_f64();
+    match &args.output {
+        Some(path) => write(path, &outputs)?,
+        None if !scene.manner.json => print(&outputs)?,
+        None => {}
+    }
+    if scene.manner.json {
+        let list: Vec<Value> = outputs
+            .iter()
+            .map(|(name, array)| {
+                json!({
+                    "name": name,
+                    "type": array.dtype().name(),
+                    "shape": array.shape().dims(),
+                })
+            })
+            .collect();
+        let mut output = Output::stdout();
+        output.line(&json!({ "outputs": list, "run_ms": seconds * 1e3 }).to_string())?;
+        output.finish()?;
+    } else if !scene.manner.quiet {
+        eprintln!("{:.1} ms with binding", seconds * 1e3);
+    }
+    Ok(())
+}
+
+/// The arrays that the flags name.
+fn inputs(flags: &[String], network: &Network) -> Result<Vec<(String, Array)>> {
+    flags
+        .iter()
+        .map(|flag| {
+            let (name, path) = match flag.split_once('=') {
+                Some((name, path)) => (name.to_owned(), Path::new(path)),
+                None => match network.inputs() {
+                    [one] => (one.name.clone(), Path::new(flag.as_str())),
+                    all => {
+                        let names: Vec<&str> = all.iter().map(|i| i.name.as_str()).collect();
+                        let what = format!("which input is {flag}? there are {}", names.join(", "));
+                        return Err(Failure::usage(what).at("--input").hint("write NAME=FILE.npy"));
+                    }
+                },
+            };
+            let bytes = std::fs::read(path).map_err(|error| Failure::reading(path, &error))?;
+            let bad = |error: &dyn std::error::Error| {
+                Failure::new(Exit::File, crate::failure::chain(error)).at(path.display())
+            };
+            let (header, elements) = Npy::from_bytes(&bytes).map_err(|error| bad(&error))?;
+            let array = Array::new(header.dtype, header.shape.dims(), elements.to_vec());
+            Ok((name, array.map_err(|error| bad(&error))?))
+        })
+        .collect()
+}
+
+/// Writes the only output into a file, or each into a file of a folder.
+fn write(path: &Path, outputs: &[(String, Array)]) -> Result<()> {
+    let is_folder = path.is_dir() || path.as_os_str().to_string_lossy().ends_with('/');
+    if let ([(_, array)], false) = (outputs, is_folder) {
+        return write_npy(path, array);
+    }
+    if !is_folder {
+        let count = outputs.len();
+        return Err(Failure::usage(format!("{count} outputs do not go into one file"))
+            .at(path.display())
+            .hint("name a folder: --output out/"));
+    }
+    std::fs::create_dir_all(path).map_err(|error| Failure::writing(path.display(), &error))?;
+    outputs.iter().try_for_each(|(name, array)| write_npy(&path.join(file_name(name)), array))
+}
+
+/// A file's name for an output's, which may hold anything.
+fn file_name(name: &str) -> PathBuf {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    let mut text: String = name.chars().map(|c| if plain(c) { c } else { '_' }).collect();
+    if text.starts_with('.') || text.is_empty() {
+        text.insert(0, '_');
+    }
+    PathBuf::from(text + ".npy")
+}
+
+fn write_npy(path: &Path, array: &Array) -> Result<()> {
+    let mut output = Output::open(Some(path))?;
+    npy::write_header(&mut output, array.dtype(), array.shape())
+        .map_err(|error| Failure::usage(crate::failure::chain(&error)).at(path.display()))?;
+    output.bytes(array.bytes())?;
+    output.finish()
+}
+
+/// The outputs for a person: type, extents and the first elements.
+fn print(outputs: &[(String, Array)]) -> Result<()> {
+    const SHOWN: usize = 8;
+    let mut output = Output::stdout();
+    for (name, array) in outputs {
+        let numbers = import::network::Numbers { dtype: array.dtype(), bytes: array.bytes() };
+        let all = numbers.floats();
+        let first: Vec<String> = all.iter().take(SHOWN).map(|x| format!("{x:.6}")).collect();
+        let more = if all.len() > SHOWN { " …" } else { "" };
+        let (dtype, shape) = (array.dtype(), array.shape());
+        output.line(&format!("{name}  {dtype} {shape}  {}{more}", first.join(" ")))?;
+    }
+    output.finish()
+}
+
+/// Says what a binding takes.
+pub(super) fn plan(args: &Plan, scene: &Scene, network: &Network) -> Result<()> {
+    let shapes: Vec<_> = args.shape.iter().map(|(name, shape)| (name.as_str(), *shape)).collect();
+    let threads: Option<NonZeroUsize> = args.model.threads;
+    let planned = network.plan(&shapes)?;
+    let promise = planned.promise();
+    let fits = args.model.memory.is_none_or(|memory| promise.total() <= memory);
+    let buffers = || planned.stages.iter().flat_map(|plan| &plan.buffers);
+    let mut output = Output::stdout();
+    if scene.manner.json {
+        let list: Vec<Value> = buffers()
+            .map(|b| json!({ "name": b.name, "kind": b.kind.name(), "bytes": b.bytes.0 }))
+            .collect();
+        let object = json!({
+            "model": network.label(),
+            "promised": {
+                "private": promise.private.0,
+                "mapped": promise.mapped.0,
+                "total": promise.total().0,
+            },
+            "memory": args.model.memory.map(|memory| memory.0),
+            "fits": fits,
+            "threads": threads.map(NonZeroUsize::get),
+            "stages": planned.stages.len(),
+            "pending": planned.pending,
+            "buffers": list,
+        });
+        output.line(&object.to_string())?;
+    } else {
+        let steps: usize = planned.stages.iter().map(|plan| plan.steps.len()).sum();
+        let (label, stages) = (network.label(), planned.stages.len());
+        output.line(&format!("{label}: {steps} steps in {stages} stages"))?;
+        let mut sums: BTreeMap<&str, Bytes> = BTreeMap::new();
+        for buffer in buffers() {
+            let sum = sums.entry(buffer.kind.name()).or_default();
+            *sum = Bytes(sum.0.saturating_add(buffer.bytes.0));
+        }
+        for (kind, bytes) in sums {
+            output.line(&format!("{kind:<15} {bytes:>12}"))?;
+        }
+        output.line(&format!("{:<15} {:>12}", "total", promise.total()))?;
+        if let Some(node) = &planned.pending {
+            output.line(&format!("what follows {node} is planned when it has run"))?;
+        }
+    }
+    output.finish()?;
+    if fits {
+        return Ok(());
+    }
+    let need = promise.total();
+    let have = args.model.memory.unwrap_or_default();
+    Err(Failure::new(
+        Exit::DoesNotFit,
+        format!("does not fit: {need} are needed, {have} may be taken"),
+    )
+    .at("--memory")
+    .hint("smaller extents with --shape, or more memory"))
+}
+
+/// Prints the graphs that are run.
+pub(super) fn graphs(shapes: &[(String, Shape)], network: &Network) -> Result<()> {
+    let shapes: Vec<_> = shapes.iter().map(|(name, shape)| (name.as_str(), *shape)).collect();
+    let planned = network.plan(&shapes)?;
+    let mut output = Output::stdout();
+    for graph in &planned.graphs {
+        output.write(graph)?;
+    }
+    if let Some(node) = &planned.pending {
+        output.line(&format!("# what follows {node} is imported when it has run"))?;
+    }
+    output.finish()
+}

@@ -1,0 +1,293 @@
+//! Networks from bytes to outputs: bindings, stages, states, and files that break the rules.
+
+use import::onnx::NetworkError;
+use ledge_engine::{
+    EngineError,
+    network::{Array, Network},
+};
+
+/// A protobuf message in the making.
+#[derive(Clone, Default)]
+struct Proto(Vec<u8>);
+
+impl Proto {
+    fn varint(&mut self, mut n: u64) {
+        while n > 127 {
+            self.0.push(n.to_le_bytes()[0] | 128);
+            n >>= 7;
+        }
+        self.0.push(n.to_le_bytes()[0]);
+    }
+
+    fn int(mut self, field: u64, value: i64) -> Self {
+        self.varint(field << 3);
+        self.varint(value.cast_unsigned());
+        self
+    }
+
+    fn bytes(mut self, field: u64, bytes: &[u8]) -> Self {
+        self.varint(field << 3 | 2);
+        self.varint(bytes.len() as u64);
+        self.0.extend(bytes);
+        self
+    }
+
+    fn text(self, field: u64, text: &str) -> Self {
+        self.bytes(field, text.as_bytes())
+    }
+}
+
+fn attribute(name: &str, value: i64) -> Proto {
+    Proto::default().text(1, name).int(3, value).int(20, 2)
+}
+
+fn body(name: &str, graph: &Proto) -> Proto {
+    Proto::default().text(1, name).bytes(6, &graph.0).int(20, 5)
+}
+
+fn node(name: &str, op: &str, inputs: &[&str], outputs: &[&str], attributes: &[Proto]) -> Proto {
+    let mut node = Proto::default();
+    for input in inputs {
+        node = node.text(1, input);
+    }
+    for output in outputs {
+        node = node.text(2, output);
+    }
+    node = node.text(3, name).text(4, op);
+    for attribute in attributes {
+        node = node.bytes(5, &attribute.0);
+    }
+    node
+}
+
+/// A value's name, element type (1: f32, 7: i64, 9: bool) and extents; negative ones are free.
+fn value(name: &str, ty: i64, dims: &[i64]) -> Proto {
+    let mut shape = Proto::default();
+    for &dim in dims {
+        let part = if dim < 0 {
+            Proto::default().text(2, &format!("n{}", -dim))
+        } else {
+            Proto::default().int(1, dim)
+        };
+        shape = shape.bytes(1, &part.0);
+    }
+    let tensor = Proto::default().int(1, ty).bytes(2, &shape.0);
+    Proto::default().text(1, name).bytes(2, &Proto::default().bytes(1, &tensor.0).0)
+}
+
+fn graph(nodes: &[Proto], inputs: &[Proto], outputs: &[Proto]) -> Proto {
+    let mut graph = Proto::default().text(2, "g");
+    for (field, list) in [(1, nodes), (11, inputs), (12, outputs)] {
+        for part in list {
+            graph = graph.bytes(field, &part.0);
+        }
+    }
+    graph
+}
+
+fn model(opset: i64, graph: &Proto) -> Vec<u8> {
+    let opset = Proto::default().text(1, "").int(2, opset);
+    Proto::default().int(1, 8).bytes(7, &graph.0).bytes(8, &opset.0).0
+}
+
+fn f32s(list: &[f32]) -> Array {
+    Array::from_f32(&[list.len() as u64], list).unwrap()
+}
+
+#[test]
+fn each_binding_has_its_own_extents() {
+    let add = node("add", "Add", &["a", "a"], &["sum"], &[]);
+    let g = graph(&[add], &[value("a", 1, &[-1])], &[value("sum", 1, &[-1])]);
+    let network = Network::from_bytes(model(17, &g)).unwrap();
+    for n in [3, 1, 3, 20, 1] {
+        let a = f32s(&vec![1.5; n]);
+        let out = network.run(&[("a", a.view())]).unwrap();
+        assert_eq!(out[0].1.to_f32().unwrap(), vec![3.0; n]);
+    }
+}
+
+#[test]
+fn extents_that_follow_from_data_are_run_for() {
+    let nodes = [
+        node("twice", "Add", &["a", "a"], &["d"], &[]),
+        node("where", "NonZero", &["d"], &["index"], &[]),
+        node("turn", "Transpose", &["index"], &["rows"], &[]),
+        node("pick", "GatherND", &["d", "rows"], &["found"], &[]),
+    ];
+    let g = graph(&nodes, &[value("a", 1, &[-1])], &[value("found", 1, &[-2])]);
+    let network = Network::from_bytes(model(17, &g)).unwrap();
+    for (a, want) in [
+        (vec![1.0, 0.0, 2.0], vec![2.0, 4.0]),
+        (vec![0.0, 0.0, 5.0], vec![10.0]),
+        (vec![1.0, 0.0, 3.0], vec![2.0, 6.0]),
+        (vec![0.0, 0.0, 0.0], vec![]),
+    ] {
+        let out = network.run(&[("a", f32s(&a).view())]).unwrap();
+        assert_eq!(out[0].1.to_f32().unwrap(), want, "{a:?}");
+    }
+    let planned = network.plan(&[("a", tensor::Shape::new(&[3]).unwrap())]).unwrap();
+    assert!(planned.pending.unwrap().contains("where"));
+}
+
+#[test]
+fn branches_may_have_different_ranks() {
+    let then = graph(
+        &[node("", "Unsqueeze", &["a", "zero"], &["t"], &[])],
+        &[],
+        &[value("t", 1, &[1, 2])],
+    );
+    let other = graph(&[node("", "Neg", &["a"], &["e"], &[])], &[], &[value("e", 1, &[2])]);
+    let zero = Proto::default().int(1, 1).int(2, 7).text(8, "zero").bytes(9, &0i64.to_le_bytes());
+    let branch = node(
+        "choose",
+        "If",
+        &["c"],
+        &["out"],
+        &[body("then_branch", &then), body("else_branch", &other)],
+    );
+    let g = graph(&[branch], &[value("c", 9, &[]), value("a", 1, &[2])], &[value("out", 1, &[-1])])
+        .bytes(5, &zero.0);
+    let network = Network::from_bytes(model(17, &g)).unwrap();
+    let a = f32s(&[1.0, 2.0]);
+    for (c, dims) in [(1, vec![1, 2]), (0, vec![2])] {
+        let c = Array::new(tensor::DType::Bool, &[], vec![c]).unwrap();
+        let out = network.run(&[("c", c.view()), ("a", a.view())]).unwrap();
+        assert_eq!(out[0].1.shape().dims(), dims);
+    }
+}
+
+#[test]
+fn states_are_carried_by_name() {
+    let add = node("add", "Add", &["x", "h"], &["hn"], &[]);
+    let g = graph(&[add], &[value("x", 1, &[2]), value("h", 1, &[2])], &[value("hn", 1, &[2])]);
+    let network = Network::from_bytes(model(17, &g)).unwrap();
+    let mut stream = network.stream();
+    assert_eq!(stream.states().collect::<Vec<_>>(), [("h", "hn")]);
+    let x = f32s(&[1.0, 10.0]);
+    for n in 1..4 {
+        let out = stream.run(&[("x", x.view())]).unwrap();
+        assert_eq!(out[0].1.to_f32().unwrap(), [n as f32, 10.0 * n as f32]);
+    }
+    stream.reset();
+    let out = stream.run(&[("x", x.view())]).unwrap();
+    assert_eq!(out[0].1.to_f32().unwrap(), [1.0, 10.0]);
+    assert!(stream.bind_state("x", "nothing").is_err());
+}
+
+#[test]
+fn everything_unsupported_is_told_at_once() {
+    let nodes = [
+        node("first", "NoSuchThing", &["a"], &["b"], &[]),
+        node("fine", "Relu", &["b"], &["c"], &[]),
+        node("second", "NorThis", &["c"], &["d"], &[]),
+    ];
+    let g = graph(&nodes, &[value("a", 1, &[2])], &[value("d", 1, &[2])]);
+    let network = Network::from_bytes(model(17, &g)).unwrap();
+    let names: Vec<&str> = network.unsupported().iter().map(|u| u.node.as_str()).collect();
+    assert_eq!(names, ["first", "second"]);
+    let error = network.run(&[("a", f32s(&[1.0, 2.0]).view())]).unwrap_err();
+    let EngineError::Network { source: NetworkError::Unsupported(list), .. } = error else {
+        panic!("{error}")
+    };
+    assert_eq!(list.len(), 2);
+}
+
+#[test]
+fn attributes_that_nobody_knows_are_unsupported() {
+    let softmax = node("s", "Softmax", &["a"], &["b"], &[attribute("temperature", 2)]);
+    let g = graph(&[softmax], &[value("a", 1, &[2])], &[value("b", 1, &[2])]);
+    let network = Network::from_bytes(model(17, &g)).unwrap();
+    let error = network.run(&[("a", f32s(&[1.0, 2.0]).view())]).unwrap_err();
+    let EngineError::Network { source, .. } = error else { panic!("{error}") };
+    assert!(source.to_string().contains("`temperature`"), "{source}");
+}
+
+#[test]
+fn newer_opsets_are_a_notice() {
+    let g = graph(
+        &[node("", "Relu", &["a"], &["b"], &[])],
+        &[value("a", 1, &[2])],
+        &[value("b", 1, &[2])],
+    );
+    let network = Network::from_bytes(model(99, &g)).unwrap();
+    assert_eq!(network.notices().len(), 1);
+    assert!(network.run(&[("a", f32s(&[-1.0, 2.0]).view())]).is_ok());
+}
+
+/// Nodes that break a rule, and the node that the error must name.
+#[test]
+fn hostile_graphs_give_errors_that_name_the_node() {
+    let forever = graph(
+        &[node("", "Identity", &["go"], &["on"], &[]), node("", "Neg", &["x"], &["y"], &[])],
+        &[value("i", 7, &[]), value("go", 9, &[]), value("x", 1, &[2])],
+        &[value("on", 9, &[]), value("y", 1, &[2])],
+    );
+    let cases: [(&str, Vec<Proto>); 8] = [
+        (
+            "loop",
+            vec![
+                node("loop", "Add", &["a", "z"], &["y"], &[]),
+                node("back", "Neg", &["y"], &["z"], &[]),
+            ],
+        ),
+        (
+            "again",
+            vec![node("", "Neg", &["a"], &["y"], &[]), node("again", "Neg", &["a"], &["y"], &[])],
+        ),
+        ("lost", vec![node("lost", "Add", &["a", "nobody"], &["y"], &[])]),
+        ("axis", vec![node("axis", "Softmax", &["a"], &["y"], &[attribute("axis", 9)])]),
+        ("few", vec![node("few", "Add", &["a"], &["y"], &[])]),
+        ("shapes", vec![node("shapes", "MatMul", &["a", "k"], &["y"], &[])]),
+        ("many", vec![node("many", "Relu", &["a"], &["y", "w"], &[])]),
+        ("shadow", vec![node("shadow", "Relu", &["a"], &["a"], &[])]),
+    ];
+    let three = Proto::default().int(1, 3).int(2, 1).text(8, "k").bytes(9, &[0; 12]);
+    for (name, nodes) in cases {
+        let g = graph(&nodes, &[value("a", 1, &[2])], &[value("y", 1, &[-1])]).bytes(5, &three.0);
+        let ran = Network::from_bytes(model(17, &g))
+            .and_then(|network| network.run(&[("a", f32s(&[1.0, 2.0]).view())]));
+        let error = ran.unwrap_err();
+        let EngineError::Network { source, .. } = error else { panic!("{name}: {error}") };
+        let named = source.to_string().contains(&format!("`{name}`"));
+        assert!(
+            named || name == "loop" && source.to_string().contains("`back`"),
+            "{name}: {source}"
+        );
+    }
+    let trips = Proto::default().int(2, 7).text(8, "trips").bytes(9, &i64::MAX.to_le_bytes());
+    let go = Proto::default().int(2, 9).text(8, "go_in").bytes(9, &[1]);
+    let endless =
+        node("endless", "Loop", &["trips", "go_in", "a"], &["y"], &[body("body", &forever)]);
+    let g = graph(&[endless], &[value("a", 1, &[2])], &[value("y", 1, &[2])])
+        .bytes(5, &trips.0)
+        .bytes(5, &go.0);
+    let network = Network::from_bytes(model(17, &g)).unwrap();
+    let error = network.run(&[("a", f32s(&[1.0, 2.0]).view())]).unwrap_err();
+    let EngineError::Network { source, .. } = error else { panic!("{error}") };
+    assert!(source.to_string().contains("endless"), "{source}");
+}
+
+#[test]
+fn inputs_are_checked_by_name_type_and_extents() {
+    let g = graph(
+        &[node("", "Relu", &["a"], &["b"], &[])],
+        &[value("a", 1, &[-1, 2])],
+        &[value("b", 1, &[-1, 2])],
+    );
+    let network = Network::from_bytes(model(17, &g)).unwrap();
+    let good = Array::from_f32(&[1, 2], &[1.0, 2.0]).unwrap();
+    let bad = [
+        ("b", good.clone()),
+        ("a", Array::from_f32(&[2, 1], &[1.0, 2.0]).unwrap()),
+        ("a", Array::from_f32(&[2], &[1.0, 2.0]).unwrap()),
+        ("a", Array::from_i64(&[1, 2], &[1, 2]).unwrap()),
+    ];
+    assert!(network.run(&[("a", good.view())]).is_ok());
+    assert!(network.run(&[]).is_err());
+    for (name, array) in bad {
+        let error = network.run(&[(name, array.view())]).unwrap_err();
+        let EngineError::Network { source: NetworkError::Input { .. }, .. } = error else {
+            panic!("{error}")
+        };
+    }
+}
