@@ -12,10 +12,10 @@ use plan::Weight;
 use tensor::{Bytes, TensorType};
 
 /// Tokens that are quantised together: a multiple of every width of tile.
-const QUANTISED: usize = 8;
+const QUANTISED: usize = 24;
 
 /// Tokens from which on all threads quantise.
-const MANY: usize = 4 * QUANTISED;
+const MANY: usize = 2 * QUANTISED;
 
 /// Where one packed matrix is, and what it looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,7 +103,7 @@ impl Matrix {
 
     /// Bytes of scratch that a product with so many rows needs, a multiple of 64.
     pub(crate) fn scratch(&self, rows: usize) -> usize {
-        let rows = rows.next_multiple_of(QUANTISED);
+        let rows = if rows < MANY { rows } else { rows.next_multiple_of(QUANTISED) };
         self.acts().bytes(self.inputs, rows).next_multiple_of(64)
     }
 }
@@ -170,12 +170,14 @@ fn quantise(team: &mut Team<'_>, isa: Isa, kind: ActKind, k: usize, x: &[f32], o
         return;
     }
     // Whole groups of tokens are whole tiles, wherever the rows are cut.
+    debug_assert!(QUANTISED.is_multiple_of(isa.tile()), "groups of whole tiles");
+    let tokens = x.len() / k;
     let group = kind.bytes(k, QUANTISED);
     let groups = x.len().div_ceil(QUANTISED * k);
     team.rows(&mut out[..groups * group], group, &Parts::none(), |_, first, out| {
         let x = &x[first * QUANTISED * k..];
         let len = x.len().min(out.len() / group * QUANTISED * k);
-        Acts::quantise(isa, kind, k, &x[..len], out);
+        Acts::quantise_part(isa, kind, k, tokens, first * QUANTISED, &x[..len], out);
     });
 }
 

@@ -8,7 +8,11 @@
 //! |---|---|---|
 //! | [`ActKind::F32`] | 1 | `[n] f32` |
 //! | [`ActKind::Q8`] | 32 | `[n][32] i8`, `[n] f32` scale, `[n]` term |
-//! | [`ActKind::Q8K`] | 256 | `[8][n][32] i8`, `[n] f32` scale, `[…][n]` terms |
+//! | [`ActKind::Q8K`] | 256 | `[8][n][32] i8`, `[n] f32` scale, `[…][n]` terms, for some terms `[n] u32` peak |
+//!
+//! A peak bounds the integer sums of sub-blocks, so that products know when they fit in 16 bits:
+//! the largest, over the sub-blocks, of the quants' magnitudes' sum (for [`Terms::Zero16`]) or of
+//! the sums of positive and of negative quants (for [`Terms::Pairs32`]).
 //!
 //! Quantisation follows llama.cpp (ggml-quants.c, `quantize_row_q8_0_ref`, `quantize_row_q8_K_ref`),
 //! so that integer products agree with its own.
@@ -33,7 +37,8 @@ pub enum ActKind {
 /// Sums of a token's quants that stand for the weights' zero points and minimums.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Terms {
-    /// i32: sum of 32 quants times minus the zero point.
+    /// i32: sum of 32 quants times minus the zero point; for [`ActKind::Q8`] plus the bits of
+    /// [`ANCHOR`].
     Zero32(u8),
     /// i32: sum of 16 quants times minus the zero point.
     Zero16(u8),
@@ -80,7 +85,7 @@ impl ActKind {
         match self {
             Self::F32 => 4,
             Self::Q8(_) => 32 + 4 + 4,
-            Self::Q8K(terms) => 256 + 4 + 4 * terms.per_256(),
+            Self::Q8K(terms) => 256 + 4 + 4 * (terms.per_256() + terms.has_peak() as usize),
         }
     }
 
@@ -113,7 +118,22 @@ impl Terms {
             Self::Pairs32 => 4,
         }
     }
+
+    /// Whether a record of 256 ends with a peak.
+    pub(crate) const fn has_peak(self) -> bool {
+        matches!(self, Self::Zero16(_) | Self::Pairs32)
+    }
 }
+
+/// A number whose last bit counts one: integer sums below 2²² that start at its bits are, read as
+/// a float, this number plus the sum. So a conversion to float costs nothing.
+pub(crate) const ANCHOR: f32 = 12_582_912.0;
+
+/// Fewer tokens than this do not pay for unpacking weights beforehand.
+pub(crate) const DENSE_MIN: usize = 16;
+
+/// The widest tile of few tokens.
+pub(crate) const FUSED_TILE_MAX: usize = 8;
 
 /// Widths of the tiles that tokens are cut into: as many of the widest as fit, then narrower ones.
 #[derive(Clone, Debug)]
@@ -125,7 +145,8 @@ pub struct TileWidths {
 impl TileWidths {
     /// Cuts `tokens` into tiles for `isa`.
     pub fn new(isa: Isa, tokens: usize) -> Self {
-        Self { left: tokens, widest: isa.tile() }
+        let widest = if tokens < DENSE_MIN { isa.tile().min(FUSED_TILE_MAX) } else { isa.tile() };
+        Self { left: tokens, widest }
     }
 }
 
@@ -133,7 +154,7 @@ impl Iterator for TileWidths {
     type Item = usize;
 
     fn next(&mut self) -> Option<usize> {
-        let width = [8, 4, 2, 1].into_iter().find(|&w| w <= self.left.min(self.widest))?;
+        let width = [12, 8, 4, 2, 1].into_iter().find(|&w| w <= self.left.min(self.widest))?;
         self.left -= width;
         Some(width)
     }
@@ -160,6 +181,52 @@ pub(crate) struct Tile<'a> {
     pub bytes: &'a [u8],
 }
 
+/// Consecutive tiles of one width.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Run<'a> {
+    kind: ActKind,
+    /// The first token.
+    pub token: usize,
+    /// Tokens in all of them.
+    pub tokens: usize,
+    /// Tokens in each.
+    pub width: usize,
+    bytes: &'a [u8],
+}
+
+impl<'a> Run<'a> {
+    /// The tiles' records of `k` elements from element `from` on.
+    pub(crate) const fn records(&self, from: usize, k: usize) -> Records<'a> {
+        let record_bytes = self.width * self.kind.record_bytes();
+        Records {
+            width: self.width,
+            start: from / self.kind.record_k() * record_bytes,
+            len: k / self.kind.record_k() * record_bytes,
+            tile_bytes: self.bytes.len() / (self.tokens / self.width),
+            bytes: self.bytes,
+        }
+    }
+}
+
+/// The same records of consecutive tiles of one width.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Records<'a> {
+    /// Tokens in a tile.
+    pub width: usize,
+    start: usize,
+    len: usize,
+    tile_bytes: usize,
+    bytes: &'a [u8],
+}
+
+impl<'a> Records<'a> {
+    /// The records of tile `i`.
+    #[inline(always)]
+    pub(crate) fn of_tile(&self, i: usize) -> &'a [u8] {
+        &self.bytes[i * self.tile_bytes + self.start..][..self.len]
+    }
+}
+
 impl<'a> Acts<'a> {
     /// Quantises `x`: `[tokens, k] f32` into `bytes`, of which the first
     /// [`ActKind::bytes`] are used.
@@ -175,14 +242,37 @@ impl<'a> Acts<'a> {
         assert!(k.is_multiple_of(kind.record_k()), "{k} is no multiple of {}", kind.record_k());
         let tokens = x.len() / k;
         let bytes = &mut bytes[..kind.bytes(k, tokens)];
-        let (mut x, mut rest) = (x, &mut *bytes);
-        for width in TileWidths::new(isa, tokens) {
+        Self::quantise_part(isa, kind, k, tokens, 0, x, bytes);
+        Self { isa, kind, k, tokens, bytes }
+    }
+
+    /// Quantises some of `tokens` tokens, those of `x` from token `first` on, into their `bytes`.
+    ///
+    /// So that threads may share the work: parts begin at multiples of [`Isa::tile`].
+    ///
+    /// # Panics
+    /// As [`quantise`](Self::quantise) does, and if `x` ends neither at such a multiple nor with
+    /// the last token.
+    pub fn quantise_part(
+        isa: Isa,
+        kind: ActKind,
+        k: usize,
+        tokens: usize,
+        first: usize,
+        x: &[f32],
+        bytes: &mut [u8],
+    ) {
+        assert!(first.is_multiple_of(isa.tile()), "token {first} begins a tile");
+        let mut widths = TileWidths::new(isa, tokens);
+        widths.left -= first;
+        let (mut x, mut rest) = (x, bytes);
+        while !x.is_empty() {
+            let width = widths.next().expect("a part ends with the last token at the latest");
             let (rows, later) = x.split_at(width * k);
             let (tile, after) = rest.split_at_mut(kind.bytes(k, width));
             isa.run(quantise::Rows { kind, k, x: rows, tile });
             (x, rest) = (later, after);
         }
-        Self { isa, kind, k, tokens, bytes }
     }
 
     /// Sees bytes that [`quantise`](Self::quantise) wrote with the same arguments.
@@ -213,10 +303,21 @@ impl<'a> Acts<'a> {
         self.tokens
     }
 
-    /// The bytes of the tile of full width that begins at `token`.
-    pub(crate) fn full_tile(&self, token: usize) -> &'a [u8] {
-        let start = self.kind.bytes(self.k, token);
-        &self.bytes[start..start + self.kind.bytes(self.k, self.isa.tile())]
+    /// The tiles of `tokens` tokens from `first` on, both at borders of tiles, by their widths.
+    pub(crate) fn runs(self, first: usize, tokens: usize) -> impl Iterator<Item = Run<'a>> {
+        let (mut token, end) = (first, first + tokens);
+        let mut widths = TileWidths::new(self.isa, self.tokens);
+        widths.left -= first;
+        core::iter::from_fn(move || {
+            let width = widths.next()?;
+            let tokens = if token < end { width * ((end - token) / width) } else { return None };
+            widths.left -= tokens - width;
+            let start = self.kind.bytes(self.k, token);
+            let bytes = &self.bytes[start..start + self.kind.bytes(self.k, tokens)];
+            let run = Run { kind: self.kind, token, tokens, width, bytes };
+            token += tokens;
+            Some(run)
+        })
     }
 
     /// The tiles in the order of their tokens.

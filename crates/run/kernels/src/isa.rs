@@ -11,6 +11,7 @@
 
 use core::{fmt, str::FromStr};
 
+mod extends;
 pub mod scalar;
 #[cfg(target_arch = "x86_64")]
 pub mod x86;
@@ -18,10 +19,10 @@ pub mod x86;
 pub mod neon;
 
 #[cfg(target_arch = "aarch64")]
-pub use neon::NeonDot;
+pub use neon::{NeonDot, NeonI8mm};
 pub use scalar::Scalar;
 #[cfg(target_arch = "x86_64")]
-pub use x86::{Avx2, Avx512Vnni};
+pub use x86::{Avx2, Avx512Vnni, AvxVnni};
 
 /// Lanes of a register of `f32` or `i32`; also the rows of a weight panel.
 pub const LANES: usize = 16;
@@ -59,12 +60,18 @@ pub enum Isa {
     /// AVX2 with FMA and F16C.
     #[cfg(target_arch = "x86_64")]
     Avx2(Avx2),
+    /// AVX2 with the dot products of AVX-VNNI.
+    #[cfg(target_arch = "x86_64")]
+    AvxVnni(AvxVnni),
     /// AVX-512 F, BW, DQ, VL and VNNI.
     #[cfg(target_arch = "x86_64")]
     Avx512Vnni(Avx512Vnni),
     /// NEON with the dot-product instructions.
     #[cfg(target_arch = "aarch64")]
     NeonDot(NeonDot),
+    /// NEON with the dot-product and the 8-bit matrix instructions.
+    #[cfg(target_arch = "aarch64")]
+    NeonI8mm(NeonI8mm),
 }
 
 impl Isa {
@@ -82,24 +89,33 @@ impl Isa {
             #[cfg(target_arch = "x86_64")]
             Avx2::detect().map(Self::Avx2),
             #[cfg(target_arch = "x86_64")]
+            AvxVnni::detect().map(Self::AvxVnni),
+            #[cfg(target_arch = "x86_64")]
             Avx512Vnni::detect().map(Self::Avx512Vnni),
             #[cfg(target_arch = "aarch64")]
             NeonDot::detect().map(Self::NeonDot),
+            #[cfg(target_arch = "aarch64")]
+            NeonI8mm::detect().map(Self::NeonI8mm),
             None,
         ];
         core::iter::once(Self::SCALAR).chain(native.into_iter().flatten())
     }
 
-    /// The name that users see and type: `scalar`, `avx2`, `avx512vnni`, `neondot`.
+    /// The name that users see and type: `scalar`, `avx2`, `avxvnni`, `avx512vnni`,
+    /// `neondot`, `neoni8mm`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Scalar(_) => "scalar",
             #[cfg(target_arch = "x86_64")]
             Self::Avx2(_) => "avx2",
             #[cfg(target_arch = "x86_64")]
+            Self::AvxVnni(_) => "avxvnni",
+            #[cfg(target_arch = "x86_64")]
             Self::Avx512Vnni(_) => "avx512vnni",
             #[cfg(target_arch = "aarch64")]
             Self::NeonDot(_) => "neondot",
+            #[cfg(target_arch = "aarch64")]
+            Self::NeonI8mm(_) => "neoni8mm",
         }
     }
 
@@ -110,13 +126,18 @@ impl Isa {
             #[cfg(target_arch = "x86_64")]
             Self::Avx2(_) => Avx2::TILE,
             #[cfg(target_arch = "x86_64")]
+            Self::AvxVnni(_) => AvxVnni::TILE,
+            #[cfg(target_arch = "x86_64")]
             Self::Avx512Vnni(_) => Avx512Vnni::TILE,
             #[cfg(target_arch = "aarch64")]
             Self::NeonDot(_) => NeonDot::TILE,
+            #[cfg(target_arch = "aarch64")]
+            Self::NeonI8mm(_) => NeonI8mm::TILE,
         }
     }
 
-    /// Runs `kernel` compiled for this set.
+    /// Runs `kernel` compiled for this set, or for the set it extends, which does everything but
+    /// products of bytes as well.
     #[inline]
     pub fn run<K: Kernel>(self, kernel: K) -> K::Output {
         match self {
@@ -124,9 +145,31 @@ impl Isa {
             #[cfg(target_arch = "x86_64")]
             Self::Avx2(token) => token.enter(kernel),
             #[cfg(target_arch = "x86_64")]
+            Self::AvxVnni(token) => extends::Extends::base(token).enter(kernel),
+            #[cfg(target_arch = "x86_64")]
             Self::Avx512Vnni(token) => token.enter(kernel),
             #[cfg(target_arch = "aarch64")]
             Self::NeonDot(token) => token.enter(kernel),
+            #[cfg(target_arch = "aarch64")]
+            Self::NeonI8mm(token) => extends::Extends::base(token).enter(kernel),
+        }
+    }
+
+    /// Runs `kernel`, which multiplies bytes, compiled for this very set.
+    #[inline]
+    pub fn run_dots<K: Kernel>(self, kernel: K) -> K::Output {
+        match self {
+            Self::Scalar(token) => kernel.run(token),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(token) => token.enter(kernel),
+            #[cfg(target_arch = "x86_64")]
+            Self::AvxVnni(token) => token.enter(kernel),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512Vnni(token) => token.enter(kernel),
+            #[cfg(target_arch = "aarch64")]
+            Self::NeonDot(token) => token.enter(kernel),
+            #[cfg(target_arch = "aarch64")]
+            Self::NeonI8mm(token) => token.enter(kernel),
         }
     }
 }
@@ -249,6 +292,12 @@ pub trait Simd: Copy {
     fn add_i(self, a: Self::I, b: Self::I) -> Self::I;
     /// `a − b`.
     fn sub_i(self, a: Self::I, b: Self::I) -> Self::I;
+    /// The low 32 bits of `a · b`.
+    fn mul_i(self, a: Self::I, b: Self::I) -> Self::I;
+    /// Integers from −32767 to 32767 as [`fold`](Self::fold) takes them.
+    fn factor(self, a: Self::I) -> Self::I;
+    /// `acc + a · b` for `a` from −32768 to 32767 and `b` made by [`factor`](Self::factor).
+    fn fold(self, acc: Self::I, a: Self::I, b: Self::I) -> Self::I;
     /// Bits set in both.
     fn and_i(self, a: Self::I, b: Self::I) -> Self::I;
     /// Bits set in either.
@@ -280,6 +329,8 @@ pub trait Simd: Copy {
     fn lookup(self, table: &[u8; 16], idx: Self::B) -> Self::B;
     /// The lanes' bytes as little-endian integers.
     fn as_i(self, a: Self::B) -> Self::I;
+    /// The bytes of little-endian integers.
+    fn as_b(self, a: Self::I) -> Self::B;
     /// Bytes 0 to 31 as 32 little-endian 16-bit integers.
     fn widen_lo(self, a: Self::B) -> Self::B;
     /// Bytes 32 to 63 as 32 little-endian 16-bit integers.
@@ -302,6 +353,19 @@ pub trait Simd: Copy {
         x: &[[u8; 32]; N],
         half: usize,
     ) -> [Self::I; N];
+
+    /// [`dot16`](Self::dot16) of both halves, whose weights are `first` and `second`.
+    #[inline(always)]
+    fn dot32<const N: usize, R: Bound>(
+        self,
+        acc: [Self::I; N],
+        first: [Self::B; 4],
+        second: [Self::B; 4],
+        x: &[[u8; 32]; N],
+    ) -> [Self::I; N] {
+        let acc = self.dot16::<N, R>(acc, first, x, 0);
+        self.dot16::<N, R>(acc, second, x, 1)
+    }
 
     /// The sum of all lanes: lane i and i + 8, then i and i + 4, i and i + 2, i and i + 1.
     #[inline(always)]

@@ -6,10 +6,12 @@
 //! this order (`fma` rounds once):
 //!
 //! - numbers: `f = fma(w, x, f)` for each k;
-//! - blocks of 32: `f = fma(dot, d_w · d_x, f)`, then with minimums `f = fma(m, Σ, f)`,
-//!   where `Σ` is the token's sum ([`Terms::Sum`](crate::acts::Terms::Sum));
-//! - super-blocks of 256: `g = fma(dot, scale, g)` over the sub-blocks, then
-//!   `f = fma(g, d_w · d_x, f)`, or with minimums, whose sum `n` is an integer,
+//! - blocks of 32: `f = fma(fma(A + dot, d_w, −A · d_w), d_x, f)`, where `A` is
+//!   [`ANCHOR`](crate::acts::ANCHOR), so that the inner term is `dot · d_w` rounded once (NaN if
+//!   `d_w` is not finite), then with minimums `f = fma(m, Σ, f)`, where `Σ` is the token's sum
+//!   ([`Terms::Sum`](crate::acts::Terms::Sum));
+//! - super-blocks of 256: `f = fma(g, d_w · d_x, f)`, where `g` is the integer sum of `dot · scale`
+//!   over the sub-blocks, or with minimums, whose sum `n` is an integer too,
 //!   `f = fma(fnma(n, dmin, g · d_w), d_x, f)`.
 //!
 //! `dot` is the integer sum over a block or sub-block, zero points included.
@@ -19,7 +21,7 @@ use core::ops::Range;
 use tensor::{BlockType, DType, TensorType};
 
 use crate::{
-    acts::{ActKind, Acts},
+    acts::{ActKind, Acts, DENSE_MIN},
     isa::{Isa, LANES},
     panel::{
         Panels, blocks, k_min, k_signed,
@@ -28,26 +30,31 @@ use crate::{
     },
 };
 
+mod dense;
 mod tile;
 mod unpack;
 
-use tile::{BlockTile, DenseBlock, NumberTile, Operands, SuperTile};
+use dense::{
+    BlockForm, DenseTiles, Form, Minimums16, Minimums32, Slice, SuperForm, Zero16, Zero32,
+};
+use tile::{BlockTile, NumberTile, Operands, SuperTile, narrow_limit};
 use unpack::{UnpackBlocks, UnpackSuper};
 
 /// The most tokens in a tile.
-const TILE_MAX: usize = 8;
+const TILE_MAX: usize = 12;
 
 /// Bytes of panels that are kept in the second-level cache while all tiles pass over them.
 const CACHED_PANELS: usize = 256 << 10;
 
-/// Elements of k that are unpacked at once: the bytes, 16 KiB, stay in the first-level cache.
-const SLICE_K: usize = 1024;
+/// Slices of 256 elements that are unpacked at once: together with a tile's quants they stay in
+/// the first-level cache.
+const SLICES: usize = 2;
 
-/// Tokens that share an unpacked slice, and whose quants stay in the second-level cache.
-const SHARING: usize = 128;
+/// Panels that are unpacked together.
+const PANELS: usize = 2;
 
-/// Fewer tokens than this do not pay for unpacking.
-const SHARING_MIN: usize = 16;
+/// Tokens that share an unpacked slice.
+const SHARING: usize = 240;
 
 /// Computes some panels' rows for all tokens.
 ///
@@ -87,75 +94,93 @@ pub fn product_each(
     assert_eq!(acts.k(), weights.k(), "as many elements a token as a row");
     assert!(panels.end <= weights.count(), "panels {panels:?} of {}", weights.count());
     let kernel = Kernel::of(weights.ty()).expect("a type with an activation kind has a product");
-    let wide = acts.isa().tile();
-    // Blocks of 32 are unpacked in registers as fast where tiles are wide (one thread of a Xeon,
-    // 8 tokens a tile, GMAC/s: Q4_0 256 against 215, Q4_1 236 against 175).
-    let pays = kernel.dear || wide < TILE_MAX;
-    let sharing = match kernel.unpack {
-        Some(_) if pays && acts.tokens() >= SHARING_MIN => acts.tokens() / wide * wide,
-        _ => 0,
-    };
-    for first in (0..sharing).step_by(SHARING) {
-        let tokens = first..sharing.min(first + SHARING);
-        dense(&kernel, weights, panels.clone(), acts, tokens, &mut each);
+    match &kernel.dense {
+        Some(code) if acts.tokens() >= DENSE_MIN => dense(code, weights, panels, acts, &mut each),
+        _ => fused(kernel.fused, weights, panels, acts, &mut each),
     }
-    fused(&kernel, weights, panels, acts, sharing, &mut each);
 }
 
-/// Multiplies tokens from `from` on, unpacking in registers.
+/// Multiplies, unpacking in registers.
 fn fused(
-    kernel: &Kernel,
+    multiply: fn(Isa, Operands<'_>),
     weights: &Panels<'_>,
     panels: Range<usize>,
     acts: &Acts<'_>,
-    from: usize,
     each: &mut impl FnMut(usize, usize, &[f32]),
 ) {
     let step = (CACHED_PANELS / weights.panel_bytes().max(1)).max(1);
     for start in panels.clone().step_by(step) {
-        for tile in acts.tiles().filter(|tile| tile.token >= from) {
+        for tile in acts.tiles() {
             for idx in start..panels.end.min(start + step) {
                 let mut sums = [[0.0; LANES]; TILE_MAX];
                 let sums = &mut sums[..tile.width];
                 let panel = weights.panel(idx);
-                let operands = Operands { panel, dense: None, tile: tile.bytes, out: sums };
-                (kernel.multiply)(acts.isa(), operands);
+                multiply(acts.isa(), Operands { panel, tile: tile.bytes, out: sums });
                 emit(weights, idx, tile.token, sums, each);
             }
         }
     }
 }
 
-/// Multiplies a group of tokens in tiles of full width, unpacking each slice of k once.
+/// Unpacked slices of one panel, and the sums of its rows for a group of tokens.
+#[repr(C, align(64))]
+struct Unpacked {
+    slices: [Slice; SLICES],
+    sums: [[f32; LANES]; SHARING],
+}
+
+impl Unpacked {
+    const EMPTY: Self = Self { slices: [Slice::EMPTY; SLICES], sums: [[0.0; LANES]; SHARING] };
+}
+
+/// Multiplies, unpacking each slice of k once for a group of tokens.
 ///
-/// Takes 24 KiB of stack, as the crate does not allocate.
+/// Two panels at a time, so that tokens' quants, which may not fit in the second-level cache, come
+/// from afar half as often. Takes 60 KiB of stack, as the crate does not allocate.
 fn dense(
-    kernel: &Kernel,
+    code: &DenseCode,
     weights: &Panels<'_>,
     panels: Range<usize>,
     acts: &Acts<'_>,
-    tokens: Range<usize>,
     each: &mut impl FnMut(usize, usize, &[f32]),
 ) {
-    let Some(unpack) = kernel.unpack else { return };
-    let (isa, wide) = (acts.isa(), acts.isa().tile());
-    let mut scratch = [DenseBlock([[0; 64]; 8]); SLICE_K / 32];
-    let mut sums = [[0.0; LANES]; SHARING];
-    let sums = &mut sums[..tokens.len()];
-    let slice_bytes = panel_bytes(weights.ty(), SLICE_K).expect("it has a product");
-    let record_bytes = acts.kind().bytes(SLICE_K, wide);
-    for idx in panels {
-        sums.fill([0.0; LANES]);
-        for (slice, panel) in weights.panel(idx).chunks(slice_bytes).enumerate() {
-            unpack(isa, panel, &mut scratch);
-            for (i, out) in sums.chunks_mut(wide).enumerate() {
-                let tile = acts.full_tile(tokens.start + i * wide);
-                let tile = &tile[slice * record_bytes..];
-                let tile = &tile[..tile.len().min(record_bytes)];
-                (kernel.multiply)(isa, Operands { panel, dense: Some(&scratch), tile, out });
+    let k = SLICES * 256;
+    let panel_slice_bytes = panel_bytes(weights.ty(), k).expect("it has a product");
+    #[expect(clippy::large_stack_arrays, reason = "the crate does not allocate")]
+    let mut scratch = [const { Unpacked::EMPTY }; PANELS];
+    let mut first = 0;
+    while first < acts.tokens() {
+        let tokens = SHARING.min(acts.tokens() - first);
+        for start in panels.clone().step_by(PANELS) {
+            let count = PANELS.min(panels.end - start);
+            for one in &mut scratch[..count] {
+                one.sums[..tokens].fill([0.0; LANES]);
+            }
+            for at in (0..weights.panel_bytes()).step_by(panel_slice_bytes) {
+                let mut unpacked = 0;
+                for (i, one) in scratch[..count].iter_mut().enumerate() {
+                    let panel = &weights.panel(start + i)[at..];
+                    let panel = &panel[..panel.len().min(panel_slice_bytes)];
+                    unpacked = (code.unpack)(acts.isa(), panel, &mut one.slices);
+                }
+                let from = at / panel_slice_bytes * k;
+                for run in acts.runs(first, tokens) {
+                    for one in &mut scratch[..count] {
+                        let slice = dense::Operands {
+                            slices: &one.slices,
+                            tiles: run.records(from, unpacked),
+                            narrow_limit: code.narrow_limit,
+                            out: &mut one.sums[run.token - first..][..run.tokens],
+                        };
+                        (code.multiply)(acts.isa(), slice);
+                    }
+                }
+            }
+            for (i, one) in scratch[..count].iter().enumerate() {
+                emit(weights, start + i, first, &one.sums[..tokens], each);
             }
         }
-        emit(weights, idx, tokens.start, sums, each);
+        first += tokens;
     }
 }
 
@@ -174,36 +199,42 @@ fn emit(
     }
 }
 
-/// Unpacks whole units to bytes.
-type Unpack = fn(Isa, &[u8], &mut [DenseBlock]);
-
 /// The code for one type of weights.
 struct Kernel {
-    /// Multiplies whole units with a tile.
-    multiply: fn(Isa, Operands<'_>),
-    /// Unpacks, where there is something to unpack.
-    unpack: Option<Unpack>,
-    /// Unpacking takes many instructions.
-    dear: bool,
+    /// Multiplies a panel with a tile.
+    fused: fn(Isa, Operands<'_>),
+    /// The way of many tokens; none for plain numbers, where there is nothing to unpack.
+    dense: Option<DenseCode>,
+}
+
+/// The code for many tokens.
+struct DenseCode {
+    /// Unpacks whole units and says how many elements of k they are.
+    unpack: fn(Isa, &[u8], &mut [Slice]) -> usize,
+    /// Multiplies what was unpacked with tiles.
+    multiply: fn(Isa, dense::Operands<'_>),
+    /// The largest peak at which integer sums of sub-blocks fit in 16 bits.
+    narrow_limit: i32,
 }
 
 impl Kernel {
-    /// Plain numbers: there is nothing to unpack.
+    /// Plain numbers.
     fn numbers<L: Numbers>() -> Self {
-        Self { multiply: NumberTile::<L>::eval, unpack: None, dear: false }
+        Self { fused: NumberTile::<L>::eval, dense: None }
     }
 
     /// Blocks of 32.
-    fn blocks<L: Blocks>() -> Self {
-        // Whole bytes are unpacked already.
-        let unpack = if L::WHOLE { None } else { Some(UnpackBlocks::<L>::eval as Unpack) };
-        Self { multiply: BlockTile::<L>::eval, unpack, dear: false }
+    fn blocks<L: Blocks, M: Form>() -> Self {
+        let (unpack, multiply) = (UnpackBlocks::<L>::eval, DenseTiles::<M>::eval);
+        let dense = Some(DenseCode { unpack, multiply, narrow_limit: 0 });
+        Self { fused: BlockTile::<L>::eval, dense }
     }
 
     /// Super-blocks.
-    fn super_blocks<L: SuperBlocks>() -> Self {
-        let unpack = Some(UnpackSuper::<L>::eval as Unpack);
-        Self { multiply: SuperTile::<L>::eval, unpack, dear: true }
+    fn super_blocks<L: SuperBlocks, M: Form>() -> Self {
+        let (unpack, multiply) = (UnpackSuper::<L>::eval, DenseTiles::<M>::eval);
+        let dense = Some(DenseCode { unpack, multiply, narrow_limit: narrow_limit::<L>() });
+        Self { fused: SuperTile::<L>::eval, dense }
     }
 
     /// The code for a type, if there is a product for it.
@@ -214,19 +245,19 @@ impl Kernel {
             TensorType::Plain(DType::BF16) => Self::numbers::<plain::BF16>(),
             TensorType::Plain(_) => return None,
             TensorType::Block(block) => match block {
-                BlockType::Q4_0 => Self::blocks::<blocks::Q4_0>(),
-                BlockType::Q4_1 => Self::blocks::<blocks::Q4_1>(),
-                BlockType::Q5_0 => Self::blocks::<blocks::Q5_0>(),
-                BlockType::Q5_1 => Self::blocks::<blocks::Q5_1>(),
-                BlockType::Q8_0 => Self::blocks::<blocks::Q8_0>(),
-                BlockType::IQ4_NL => Self::blocks::<blocks::IQ4_NL>(),
-                BlockType::MXFP4 => Self::blocks::<blocks::MXFP4>(),
-                BlockType::Q2_K => Self::super_blocks::<k_min::Q2_K>(),
-                BlockType::Q3_K => Self::super_blocks::<k_signed::Q3_K>(),
-                BlockType::Q4_K => Self::super_blocks::<k_min::Q4_K>(),
-                BlockType::Q5_K => Self::super_blocks::<k_min::Q5_K>(),
-                BlockType::Q6_K => Self::super_blocks::<k_signed::Q6_K>(),
-                BlockType::IQ4_XS => Self::super_blocks::<k_signed::IQ4_XS>(),
+                BlockType::Q4_0 => Self::blocks::<blocks::Q4_0, BlockForm<31, false>>(),
+                BlockType::Q4_1 => Self::blocks::<blocks::Q4_1, BlockForm<31, true>>(),
+                BlockType::Q5_0 => Self::blocks::<blocks::Q5_0, BlockForm<31, false>>(),
+                BlockType::Q5_1 => Self::blocks::<blocks::Q5_1, BlockForm<31, true>>(),
+                BlockType::Q8_0 => Self::blocks::<blocks::Q8_0, BlockForm<255, false>>(),
+                BlockType::IQ4_NL => Self::blocks::<blocks::IQ4_NL, BlockForm<255, false>>(),
+                BlockType::MXFP4 => Self::blocks::<blocks::MXFP4, BlockForm<31, false>>(),
+                BlockType::Q2_K => Self::super_blocks::<k_min::Q2_K, SuperForm<Minimums16>>(),
+                BlockType::Q3_K => Self::super_blocks::<k_signed::Q3_K, SuperForm<Zero16>>(),
+                BlockType::Q4_K => Self::super_blocks::<k_min::Q4_K, SuperForm<Minimums32>>(),
+                BlockType::Q5_K => Self::super_blocks::<k_min::Q5_K, SuperForm<Minimums32>>(),
+                BlockType::Q6_K => Self::super_blocks::<k_signed::Q6_K, SuperForm<Zero16>>(),
+                BlockType::IQ4_XS => Self::super_blocks::<k_signed::IQ4_XS, SuperForm<Zero32>>(),
             },
         })
     }

@@ -9,7 +9,7 @@ use core::cmp::Ordering;
 
 use tensor::F16;
 
-use super::{ActKind, Terms};
+use super::{ANCHOR, ActKind, Terms};
 use crate::isa::{Kernel, Simd};
 
 /// The bits of a float without its sign.
@@ -117,7 +117,9 @@ fn q8<S: Simd>(s: S, x: &[f32; 32], terms: Terms, record: &mut [u8], n: usize, t
     let scale = F16::from_f32(scale).to_f32();
     put(record, 32 * n + 4 * t, scale.to_le_bytes());
     let term = match terms {
-        Terms::Zero32(zero) => (-i32::from(zero) * sum).to_le_bytes(),
+        Terms::Zero32(zero) => {
+            (ANCHOR.to_bits().cast_signed() - i32::from(zero) * sum).to_le_bytes()
+        }
         Terms::Sum => {
             // llama.cpp keeps this as a half, and it counts: every row's minimum is multiplied by
             // it, so that the rounding shifts all outputs alike (6 × the divergence without it).
@@ -163,6 +165,7 @@ fn q8k<S: Simd>(s: S, x: &[f32; 256], terms: Terms, record: &mut [u8], n: usize,
         magnitude
     };
     let mut sums = [0; 16];
+    let mut magnitudes = [0; 16];
     for c in 0..16 {
         let quants = if usable {
             s.round_to_i(s.mul(s.load(&chunks[c]), s.splat(inverse)))
@@ -172,7 +175,12 @@ fn q8k<S: Simd>(s: S, x: &[f32; 256], terms: Terms, record: &mut [u8], n: usize,
         let mut bytes = [0; 16];
         s.store_i8(quants, &mut bytes);
         put(record, (c / 2 * n + t) * 32 + c % 2 * 16, bytes);
-        sums[c] = s.sum_i(quants);
+        // Two sums at once: magnitudes in the upper half, in the lower one quants above −128.
+        let magnitude = s.max_i(quants, s.sub_i(s.splat_i(0), quants));
+        let both = s.add_i(s.shl_i(magnitude, 16), s.add_i(quants, s.splat_i(128)));
+        let both = s.sum_i(both);
+        sums[c] = (both & 0xffff) - 16 * 128;
+        magnitudes[c] = both >> 16;
     }
     put(record, 256 * n + 4 * t, scale.to_le_bytes());
     let at = 260 * n + 4 * t;
@@ -181,6 +189,11 @@ fn q8k<S: Simd>(s: S, x: &[f32; 256], terms: Terms, record: &mut [u8], n: usize,
             for j in 0..16 {
                 put(record, at + 4 * n * j, (-i32::from(zero) * sums[j]).to_le_bytes());
             }
+            let mut peak = 0;
+            for j in 0..16 {
+                peak = peak.max(magnitudes[j]);
+            }
+            put(record, at + 4 * n * 16, peak.to_le_bytes());
         }
         Terms::Zero32(zero) => {
             for j in 0..8 {
@@ -198,6 +211,14 @@ fn q8k<S: Simd>(s: S, x: &[f32; 256], terms: Terms, record: &mut [u8], n: usize,
                 let sums = &sums[4 * j..4 * j + 4];
                 put(record, at + 4 * n * j, pair(sums[0] + sums[1], sums[2] + sums[3]));
             }
+            let mut peak = 0;
+            for j in 0..8 {
+                let sum = sums[2 * j] + sums[2 * j + 1];
+                let magnitude = magnitudes[2 * j] + magnitudes[2 * j + 1];
+                // Of positive and of negative quants, the larger sum.
+                peak = peak.max(i32::midpoint(magnitude, sum.abs()));
+            }
+            put(record, at + 4 * n * 4, peak.to_le_bytes());
         }
         Terms::Sum => unreachable!("blocks of 256 have integer minimums"),
     }

@@ -74,7 +74,8 @@ fn blocks_are_quantised_by_the_rules() {
                     record[..32].iter().map(|&q| i32::from(q.cast_signed())).collect();
                 assert_eq!(got, quants, "{isa} round {round}");
                 assert!(same(f32_at(record, 32), scale), "{isa} {scale:e} round {round}");
-                assert_eq!(i32_at(record, 36), -8 * quants.iter().sum::<i32>());
+                let anchor = ANCHOR.to_bits().cast_signed();
+                assert_eq!(i32_at(record, 36), anchor - 8 * quants.iter().sum::<i32>());
             }
             let kind = ActKind::Q8K(Terms::Zero16(32));
             let mut bytes = vec![0xaa; kind.bytes(256, 1)];
@@ -86,6 +87,14 @@ fn blocks_are_quantised_by_the_rules() {
             for (j, sixteen) in quants.chunks(16).enumerate() {
                 assert_eq!(i32_at(&bytes, 260 + 4 * j), -32 * sixteen.iter().sum::<i32>());
             }
+            let magnitudes = quants.chunks(16).map(|q| q.iter().map(|q| q.abs()).sum::<i32>());
+            assert_eq!(Some(i32_at(&bytes, 260 + 64)), magnitudes.max());
+            let kind = ActKind::Q8K(Terms::Pairs32);
+            let mut bytes = vec![0xaa; kind.bytes(256, 1)];
+            Acts::quantise(isa, kind, 256, &x, &mut bytes);
+            let one_sided = |q: &[i32], sign: i32| q.iter().map(|q| (q * sign).max(0)).sum::<i32>();
+            let sides = quants.chunks(32).map(|q| one_sided(q, 1).max(one_sided(q, -1)));
+            assert_eq!(Some(i32_at(&bytes, 260 + 16)), sides.max());
         }
     }
 }
@@ -96,7 +105,7 @@ fn tiles_hold_the_tokens_in_order_whatever_the_set() {
     let k = 512;
     for ty in types() {
         let kind = ActKind::of(ty).unwrap();
-        for tokens in [1, 2, 3, 4, 5, 7, 8, 11] {
+        for tokens in [1, 2, 3, 4, 5, 7, 8, 11, 19] {
             let x: Vec<f32> =
                 (0..tokens).flat_map(|_| token(k, Contents::Ordinary, &mut bits)).collect();
             for isa in Isa::available() {

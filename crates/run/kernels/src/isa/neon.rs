@@ -12,6 +12,10 @@ use core::arch::{aarch64::*, asm};
 
 use super::{Bound, Kernel, Simd};
 
+mod i8mm;
+
+pub use i8mm::NeonI8mm;
+
 /// Proof that this processor has NEON with the dot-product instructions.
 #[derive(Clone, Copy, Debug)]
 pub struct NeonDot(());
@@ -198,6 +202,8 @@ impl Simd for NeonDot {
         }
         fn add_i(a: I, b: I) -> I { each!(vaddq_s32, a, b) }
         fn sub_i(a: I, b: I) -> I { each!(vsubq_s32, a, b) }
+        fn mul_i(a: I, b: I) -> I { each!(vmulq_s32, a, b) }
+        fn fold(acc: I, a: I, b: I) -> I { each!(vmlaq_s32, acc, a, b) }
         fn and_i(a: I, b: I) -> I { each!(vandq_s32, a, b) }
         fn or_i(a: I, b: I) -> I { each!(vorrq_s32, a, b) }
         fn max_i(a: I, b: I) -> I { each!(vmaxq_s32, a, b) }
@@ -238,6 +244,7 @@ impl Simd for NeonDot {
             each!(vqtbl1q_u8, [vld1q_u8(table.as_ptr()); 4], idx)
         }
         fn as_i(a: B) -> I { each!(vreinterpretq_s32_u8, a) }
+        fn as_b(a: I) -> B { each!(vreinterpretq_u8_s32, a) }
         fn widen_lo(a: B) -> B { widen(a[0], a[1]) }
         fn widen_hi(a: B) -> B { widen(a[2], a[3]) }
         fn dot_pairs(acc: I, w: B, x: i32) -> I {
@@ -251,6 +258,11 @@ impl Simd for NeonDot {
                 ]
             }
         }
+    }
+
+    #[inline(always)]
+    fn factor(self, a: I) -> I {
+        a
     }
 
     #[inline(always)]

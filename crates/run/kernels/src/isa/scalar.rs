@@ -79,6 +79,26 @@ fn round_ties_even(a: f32) -> i32 {
     ((a + step) - step) as i32
 }
 
+/// Sixteen fused multiply-adds. Never inlined, as the next: bodies would become several times as
+/// long for every kernel, and no faster.
+#[inline(never)]
+fn fma_lanes(a: &[f32; 16], b: &[f32; 16], c: &[f32; 16]) -> [f32; 16] {
+    from_fn(|i| fma(a[i], b[i], c[i]))
+}
+
+/// Adds the products of sixteen weights of each lane with those of `x`.
+#[inline(never)]
+fn dot_lanes(acc: &mut [i32; 16], w: &[[u8; 64]; 4], x: &[u8]) {
+    for c in 0..4 {
+        for r in 0..16 {
+            for i in 0..4 {
+                let product = i32::from(w[c][4 * r + i]) * i32::from(x[4 * c + i].cast_signed());
+                acc[r] = acc[r].wrapping_add(product);
+            }
+        }
+    }
+}
+
 /// The bytes of lane r.
 #[inline]
 fn lane(a: &[u8; 64], r: usize) -> [u8; 4] {
@@ -143,11 +163,11 @@ impl Simd for Scalar {
     }
     #[inline(always)]
     fn fma(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F {
-        from_fn(|i| fma(a[i], b[i], c[i]))
+        fma_lanes(&a, &b, &c)
     }
     #[inline(always)]
     fn fnma(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F {
-        from_fn(|i| fma(-a[i], b[i], c[i]))
+        fma_lanes(&from_fn(|i| -a[i]), &b, &c)
     }
     #[inline(always)]
     fn max(self, a: Self::F, b: Self::F) -> Self::F {
@@ -219,6 +239,18 @@ impl Simd for Scalar {
         from_fn(|i| a[i].wrapping_sub(b[i]))
     }
     #[inline(always)]
+    fn mul_i(self, a: Self::I, b: Self::I) -> Self::I {
+        from_fn(|i| a[i].wrapping_mul(b[i]))
+    }
+    #[inline(always)]
+    fn factor(self, a: Self::I) -> Self::I {
+        a
+    }
+    #[inline(always)]
+    fn fold(self, acc: Self::I, a: Self::I, b: Self::I) -> Self::I {
+        from_fn(|i| acc[i].wrapping_add(a[i].wrapping_mul(b[i])))
+    }
+    #[inline(always)]
     fn and_i(self, a: Self::I, b: Self::I) -> Self::I {
         from_fn(|i| a[i] & b[i])
     }
@@ -280,6 +312,10 @@ impl Simd for Scalar {
         from_fn(|r| i32::from_le_bytes(lane(&a, r)))
     }
     #[inline(always)]
+    fn as_b(self, a: Self::I) -> Self::B {
+        from_fn(|i| a[i / 4].to_le_bytes()[i % 4])
+    }
+    #[inline(always)]
     fn widen_lo(self, a: Self::B) -> Self::B {
         from_fn(|i| if i % 2 == 0 { a[i / 2] } else { 0 })
     }
@@ -307,15 +343,7 @@ impl Simd for Scalar {
         half: usize,
     ) -> [Self::I; N] {
         for t in 0..N {
-            for c in 0..4 {
-                for r in 0..16 {
-                    for i in 0..4 {
-                        let weight = i32::from(w[c][4 * r + i]);
-                        let product = weight * i32::from(x[t][16 * half + 4 * c + i] as i8);
-                        acc[t][r] = acc[t][r].wrapping_add(product);
-                    }
-                }
-            }
+            dot_lanes(&mut acc[t], &w, &x[t][16 * half..]);
         }
         acc
     }

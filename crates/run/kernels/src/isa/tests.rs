@@ -113,6 +113,9 @@ impl Kernel for All {
         assert_eq!(stored, sixteen);
         r.i("add_i", s, s.add_i(i, j));
         r.i("sub_i", s, s.sub_i(i, j));
+        r.i("mul_i", s, s.mul_i(i, j));
+        let words = s.shr_i(i, 16);
+        r.i("fold", s, s.fold(j, words, s.factor(s.load_i8(&sixteen))));
         r.i("and_i", s, s.and_i(i, j));
         r.i("or_i", s, s.or_i(i, j));
         r.i("max_i", s, s.max_i(i, j));
@@ -132,6 +135,7 @@ impl Kernel for All {
         r.b("shr_b by 0", s, s.shr_b(q[0], 0));
         r.b("lookup", s, s.lookup(&sixteen, s.and_b(q[0], s.splat_b(15))));
         r.i("as_i", s, s.as_i(q[0]));
+        r.b("as_b", s, s.as_b(i));
         r.b("widen_lo", s, s.widen_lo(q[0]));
         r.b("widen_hi", s, s.widen_hi(q[0]));
         r.i("dot_pairs", s, s.dot_pairs(i, s.widen_lo(q[1]), (u[2] & 0x0fff_0fff) - 0x700));
@@ -146,6 +150,9 @@ impl Kernel for All {
             ];
             for dot in dots.into_iter().flatten() {
                 r.i("dot16", s, dot);
+            }
+            for dot in s.dot32::<3, UpTo<63>>(acc, mask(63), mask(31), &tokens) {
+                r.i("dot32", s, dot);
             }
             let full = s.dot16::<3, UpTo<255>>(acc, q, &tokens, half);
             for t in 0..3 {
@@ -173,9 +180,9 @@ fn same(kind: Kind, a: &[u8; 64], b: &[u8; 64]) -> bool {
 #[test]
 fn every_set_gives_the_scalar_bits() {
     for seed in 0..2000 {
-        let want = Isa::SCALAR.run(All { seed });
+        let want = Isa::SCALAR.run_dots(All { seed });
         for isa in Isa::available() {
-            let got = isa.run(All { seed });
+            let got = isa.run_dots(All { seed });
             for (want, got) in want.0.iter().zip(&got.0) {
                 assert!(
                     same(want.1, &want.2, &got.2),

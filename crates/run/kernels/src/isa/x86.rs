@@ -1,4 +1,5 @@
-//! The x86-64 sets: [`Avx2`] with registers of two halves, [`Avx512Vnni`] with whole ones.
+//! The x86-64 sets: [`Avx2`] and [`AvxVnni`] with registers of two halves,
+//! [`Avx512Vnni`] with whole ones.
 //!
 //! The only x86 code of the crate that is unsafe: each operation is a few intrinsics, allowed by
 //! the token, and each set has one trampoline that compiles a kernel with its features. What an
@@ -7,10 +8,12 @@
 #![expect(clippy::multiple_unsafe_ops_per_block, reason = "one token proves them all")]
 
 mod avx2;
+mod avxvnni;
 mod avx512;
 
 pub use avx2::Avx2;
 pub use avx512::Avx512Vnni;
+pub use avxvnni::AvxVnni;
 
 /// Stamps methods of [`Simd`](super::Simd) whose body is a few intrinsics.
 macro_rules! ops {

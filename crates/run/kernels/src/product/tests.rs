@@ -7,7 +7,7 @@ use tensor::block;
 use super::*;
 use crate::{
     acts::{
-        Terms,
+        ANCHOR, Terms,
         tests::{q8, q8_sum, q8k},
     },
     panel::{self, packed_bytes},
@@ -148,7 +148,8 @@ fn reference(ty: TensorType, row: &[u8], x: &[f32], blocks: &[(f32, Vec<i32>)]) 
             let bytes = usize::try_from(block.bytes()).unwrap();
             for ((stored, seen), (x_scale, x)) in row.chunks(bytes).zip(x.chunks(32)).zip(blocks) {
                 let w = read_block(block, stored);
-                f = (dot(&w.quants, x) as f32).mul_add(w.scale * x_scale, f);
+                let dot = dot(&w.quants, x) as f32 + ANCHOR;
+                f = dot.mul_add(w.scale, -ANCHOR * w.scale).mul_add(*x_scale, f);
                 if let Some(minimum) = w.minimum {
                     f = minimum.mul_add(q8_sum(seen), f);
                 }
@@ -160,10 +161,8 @@ fn reference(ty: TensorType, row: &[u8], x: &[f32], blocks: &[(f32, Vec<i32>)]) 
                 let w = read_super(block, stored);
                 let sub = 256 / w.scales.len();
                 let subs = || w.quants.chunks(sub).zip(x.chunks(sub));
-                let mut g = 0.0f32;
-                for ((w, x), &scale) in subs().zip(&w.scales) {
-                    g = (dot(w, x) as f32).mul_add(scale as f32, g);
-                }
+                let g: i32 = subs().zip(&w.scales).map(|((w, x), scale)| dot(w, x) * scale).sum();
+                let g = g as f32;
                 if let Some((min_scale, minimums)) = &w.minimums {
                     let sums = subs().map(|(_, x)| x.iter().sum::<i32>());
                     let n: i32 = minimums.iter().zip(sums).map(|(m, sum)| m * sum).sum();

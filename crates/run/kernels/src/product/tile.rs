@@ -1,40 +1,31 @@
-//! Micro-kernels: one panel, or a slice of its k, times one tile of tokens.
+//! Fused micro-kernels: one panel times one tile of tokens, weights unpacked in registers.
 //!
 //! Sixteen rows by `N` tokens with all of k inside (Goto and van de Geijn 2008, with the panel as
 //! the streamed operand): each chunk of weights is multiplied with all tokens of the tile while it
-//! is in a register. *Fused*, weights are unpacked in registers; *dense*, they were unpacked to
-//! bytes once for many tiles (`unpack`), and only scales are read from the panel. Both do the
-//! same operations in the same order. Bodies are stamped for each width of
-//! [`TileWidths`](crate::acts::TileWidths).
+//! is in a register. For few tokens; many share weights that were unpacked beforehand (`dense`).
+//! Both do the same operations in the same order. Bodies are stamped for each width of
+//! [`TileWidths`](crate::acts::TileWidths) up to eight.
 
 use core::marker::PhantomData;
 
 use crate::{
-    acts::{ActKind, Terms},
+    acts::{ANCHOR, ActKind, Terms},
     isa::{Bound, Isa, Kernel, LANES, Simd},
     panel::layout::{Blocks, Bytes, Numbers, SubScales, SuperBlocks, part},
 };
-
-/// Chunks of sixteen rows by 32 elements, unpacked to a byte a weight, each in its cache line.
-#[derive(Clone, Copy, Debug)]
-#[repr(align(64))]
-pub(super) struct DenseBlock(pub [[u8; 64]; 8]);
 
 /// What a micro-kernel multiplies.
 #[derive(Debug)]
 pub(super) struct Operands<'a> {
     /// Whole units of the panel.
     pub panel: &'a [u8],
-    /// Their weights as bytes, or nothing for unpacking them in registers. With weights, the tile
-    /// has the set's full width.
-    pub dense: Option<&'a [DenseBlock]>,
     /// The tile's records for the same elements.
     pub tile: &'a [u8],
     /// The sums so far, `[width][16]`, which the products are added to.
     pub out: &'a mut [[f32; LANES]],
 }
 
-/// Stamps a kernel: for each width that a tile may have, the bodies made for it.
+/// Stamps a kernel: for each width that a tile may have, the body made for it.
 macro_rules! tile_kernel {
     ($(#[$doc:meta])* $name:ident, $bound:ident, $body:ident) => {
         $(#[$doc])*
@@ -43,7 +34,7 @@ macro_rules! tile_kernel {
         impl<L: $bound> $name<'_, L> {
             /// Multiplies on the instruction set `isa`.
             pub(super) fn eval(isa: Isa, operands: Operands<'_>) {
-                isa.run($name::<L>(operands, PhantomData));
+                isa.run_dots($name::<L>(operands, PhantomData));
             }
         }
 
@@ -52,25 +43,13 @@ macro_rules! tile_kernel {
 
             #[inline(always)]
             fn run<S: Simd>(self, s: S) {
-                let Operands { panel, dense, tile, out } = self.0;
-                let (fused, no) = (dense.is_none(), &[][..]);
-                let weights = dense.unwrap_or(no);
+                let Operands { panel, tile, out } = self.0;
                 match out.len() {
-                    1 if fused => $body::<S, L, 1, false>(s, panel, no, tile, array(out)),
-                    2 if fused && S::TILE >= 2 => {
-                        $body::<S, L, 2, false>(s, panel, no, tile, array(out));
-                    }
-                    4 if fused && S::TILE >= 4 => {
-                        $body::<S, L, 4, false>(s, panel, no, tile, array(out));
-                    }
-                    8 if fused && S::TILE >= 8 => {
-                        $body::<S, L, 8, false>(s, panel, no, tile, array(out));
-                    }
-                    1 if S::TILE == 1 => $body::<S, L, 1, true>(s, panel, weights, tile, array(out)),
-                    2 if S::TILE == 2 => $body::<S, L, 2, true>(s, panel, weights, tile, array(out)),
-                    4 if S::TILE == 4 => $body::<S, L, 4, true>(s, panel, weights, tile, array(out)),
-                    8 if S::TILE == 8 => $body::<S, L, 8, true>(s, panel, weights, tile, array(out)),
-                    width => unreachable!("no tile has {width} tokens"),
+                    1 => $body::<S, L, 1>(s, panel, tile, array(out)),
+                    2 if S::TILE >= 2 => $body::<S, L, 2>(s, panel, tile, array(out)),
+                    4 if S::TILE >= 4 => $body::<S, L, 4>(s, panel, tile, array(out)),
+                    8 if S::TILE >= 8 => $body::<S, L, 8>(s, panel, tile, array(out)),
+                    width => unreachable!("no tile of few tokens has {width}"),
                 }
             }
         }
@@ -86,13 +65,13 @@ tile_kernel!(
     SuperTile, SuperBlocks, super_blocks
 );
 
-/// Plain numbers, which are never unpacked beforehand.
+/// Plain numbers, which are never unpacked beforehand and take tiles of any width.
 pub(super) struct NumberTile<'a, L>(Operands<'a>, PhantomData<L>);
 
 impl<L: Numbers> NumberTile<'_, L> {
     /// Multiplies on the instruction set `isa`.
     pub(super) fn eval(isa: Isa, operands: Operands<'_>) {
-        isa.run(NumberTile::<L>(operands, PhantomData));
+        isa.run_dots(NumberTile::<L>(operands, PhantomData));
     }
 }
 
@@ -101,12 +80,13 @@ impl<L: Numbers> Kernel for NumberTile<'_, L> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Operands { panel, tile, out, .. } = self.0;
+        let Operands { panel, tile, out } = self.0;
         match out.len() {
             1 => numbers::<S, L, 1>(s, panel, tile, array(out)),
             2 if S::TILE >= 2 => numbers::<S, L, 2>(s, panel, tile, array(out)),
             4 if S::TILE >= 4 => numbers::<S, L, 4>(s, panel, tile, array(out)),
             8 if S::TILE >= 8 => numbers::<S, L, 8>(s, panel, tile, array(out)),
+            12 if S::TILE >= 12 => numbers::<S, L, 12>(s, panel, tile, array(out)),
             width => unreachable!("no tile has {width} tokens"),
         }
     }
@@ -114,44 +94,38 @@ impl<L: Numbers> Kernel for NumberTile<'_, L> {
 
 /// A tile's output as an array.
 #[inline(always)]
-fn array<const N: usize>(out: &mut [[f32; LANES]]) -> &mut [[f32; LANES]; N] {
+pub(super) fn array<const N: usize>(out: &mut [[f32; LANES]]) -> &mut [[f32; LANES]; N] {
     out.try_into().expect("the caller has matched the length")
 }
 
 /// The 32 quants of each token, from `at` on.
 #[inline(always)]
-fn quants<const N: usize>(record: &[u8], at: usize) -> &[[u8; 32]; N] {
+pub(super) fn quants<const N: usize>(record: &[u8], at: usize) -> &[[u8; 32]; N] {
     record[at..].as_chunks().0.first_chunk().expect("a record has whole blocks of quants")
 }
 
 /// A word of a record as an integer.
 #[inline(always)]
-fn word(record: &[u8], at: usize) -> i32 {
+pub(super) fn word(record: &[u8], at: usize) -> i32 {
     i32::from_le_bytes(*record[at..].first_chunk().expect("words lie within a record"))
 }
 
 /// A word of a record as a number.
 #[inline(always)]
-fn number(record: &[u8], at: usize) -> f32 {
+pub(super) fn number(record: &[u8], at: usize) -> f32 {
     f32::from_bits(word(record, at).cast_unsigned())
 }
 
-/// Sixteen elements' weights: half a dense block.
+/// Integer sums that begin at a plane of terms, or all at `start` where there is no such plane.
 #[inline(always)]
-fn bytes<S: Simd, const HALF: usize>(s: S, block: &DenseBlock) -> [S::B; 4] {
-    [
-        s.load_b(&block.0[4 * HALF]),
-        s.load_b(&block.0[4 * HALF + 1]),
-        s.load_b(&block.0[4 * HALF + 2]),
-        s.load_b(&block.0[4 * HALF + 3]),
-    ]
-}
-
-/// Accumulators that begin at a plane of terms, or at zero where there is no zero point.
-#[inline(always)]
-fn begin<S: Simd, const N: usize>(s: S, record: &[u8], at: usize, zero: bool) -> [S::I; N] {
-    let mut acc = [s.splat_i(0); N];
-    if zero {
+pub(super) fn begin<S: Simd, const N: usize>(
+    s: S,
+    record: &[u8],
+    plane: Option<usize>,
+    start: i32,
+) -> [S::I; N] {
+    let mut acc = [s.splat_i(start); N];
+    if let Some(at) = plane {
         for t in 0..N {
             acc[t] = s.splat_i(word(record, at + 4 * t));
         }
@@ -161,13 +135,13 @@ fn begin<S: Simd, const N: usize>(s: S, record: &[u8], at: usize, zero: bool) ->
 
 /// Whether the set's dot product takes the zero point of these weights away itself.
 #[inline(always)]
-fn centered<S: Simd, R: Bound>() -> bool {
+pub(super) fn centered<S: Simd, R: Bound>() -> bool {
     S::CENTERED && R::MAX >= 128
 }
 
 /// The sums so far.
 #[inline(always)]
-fn resume<S: Simd, const N: usize>(s: S, out: &[[f32; LANES]; N]) -> [S::F; N] {
+pub(super) fn resume<S: Simd, const N: usize>(s: S, out: &[[f32; LANES]; N]) -> [S::F; N] {
     let mut sums = [s.splat(0.0); N];
     for t in 0..N {
         sums[t] = s.load(&out[t]);
@@ -177,7 +151,7 @@ fn resume<S: Simd, const N: usize>(s: S, out: &[[f32; LANES]; N]) -> [S::F; N] {
 
 /// Writes the sums of all tokens.
 #[inline(always)]
-fn finish<S: Simd, const N: usize>(s: S, sums: [S::F; N], out: &mut [[f32; LANES]; N]) {
+pub(super) fn finish<S: Simd, const N: usize>(s: S, sums: [S::F; N], out: &mut [[f32; LANES]; N]) {
     for t in 0..N {
         s.store(sums[t], &mut out[t]);
     }
@@ -185,10 +159,9 @@ fn finish<S: Simd, const N: usize>(s: S, sums: [S::F; N], out: &mut [[f32; LANES
 
 /// Blocks of 32, in pairs: one integer sum, one scale of weights, one of tokens.
 #[inline(always)]
-fn blocks<S: Simd, L: Blocks, const N: usize, const DENSE: bool>(
+fn blocks<S: Simd, L: Blocks, const N: usize>(
     s: S,
     panel: &[u8],
-    dense: &[DenseBlock],
     tile: &[u8],
     out: &mut [[f32; LANES]; N],
 ) {
@@ -202,25 +175,24 @@ fn blocks<S: Simd, L: Blocks, const N: usize, const DENSE: bool>(
             let records = &tile[at * record_bytes..(at + 2) * record_bytes];
             let (first, second) = records.split_at(record_bytes);
             let unit = &units[u];
-            let dense = if DENSE { &dense[at..at + 2] } else { dense };
             let mut one = begin_block::<S, L, N>(s, first);
             // With eight tokens, two lots of sums leave too few registers for anything else:
             // measured 173 to 218 GMAC/s instead of 223 to 234.
             if S::PAIRED && (N < 8 || L::WHOLE) {
                 let mut two = begin_block::<S, L, N>(s, second);
-                one = half::<S, L, N, DENSE, 0>(s, unit, dense, 2 * b, first, one);
-                two = half::<S, L, N, DENSE, 0>(s, unit, dense, 2 * b + 1, second, two);
-                one = half::<S, L, N, DENSE, 1>(s, unit, dense, 2 * b, first, one);
-                two = half::<S, L, N, DENSE, 1>(s, unit, dense, 2 * b + 1, second, two);
+                one = half::<S, L, N, 0>(s, unit, 2 * b, first, one);
+                two = half::<S, L, N, 0>(s, unit, 2 * b + 1, second, two);
+                one = half::<S, L, N, 1>(s, unit, 2 * b, first, one);
+                two = half::<S, L, N, 1>(s, unit, 2 * b + 1, second, two);
                 f = fold::<S, L, N>(s, unit, 2 * b, first, one, f);
                 f = fold::<S, L, N>(s, unit, 2 * b + 1, second, two, f);
             } else {
-                one = half::<S, L, N, DENSE, 0>(s, unit, dense, 2 * b, first, one);
-                one = half::<S, L, N, DENSE, 1>(s, unit, dense, 2 * b, first, one);
+                one = half::<S, L, N, 0>(s, unit, 2 * b, first, one);
+                one = half::<S, L, N, 1>(s, unit, 2 * b, first, one);
                 f = fold::<S, L, N>(s, unit, 2 * b, first, one, f);
                 let mut two = begin_block::<S, L, N>(s, second);
-                two = half::<S, L, N, DENSE, 0>(s, unit, dense, 2 * b + 1, second, two);
-                two = half::<S, L, N, DENSE, 1>(s, unit, dense, 2 * b + 1, second, two);
+                two = half::<S, L, N, 0>(s, unit, 2 * b + 1, second, two);
+                two = half::<S, L, N, 1>(s, unit, 2 * b + 1, second, two);
                 f = fold::<S, L, N>(s, unit, 2 * b + 1, second, two, f);
             }
         }
@@ -231,22 +203,20 @@ fn blocks<S: Simd, L: Blocks, const N: usize, const DENSE: bool>(
 /// The integer sums of a block at their start.
 #[inline(always)]
 fn begin_block<S: Simd, L: Blocks, const N: usize>(s: S, record: &[u8]) -> [S::I; N] {
-    begin(s, record, 36 * N, !(L::MINIMUM || centered::<S, L::Range>()))
+    let plane = if L::MINIMUM || centered::<S, L::Range>() { None } else { Some(36 * N) };
+    begin(s, record, plane, ANCHOR.to_bits().cast_signed())
 }
 
-/// Adds half of block `b` of the unit to its integer sums; `dense` has the pair it belongs to.
+/// Adds half of block `b` of the unit to its integer sums.
 #[inline(always)]
-fn half<S: Simd, L: Blocks, const N: usize, const DENSE: bool, const HALF: usize>(
+fn half<S: Simd, L: Blocks, const N: usize, const HALF: usize>(
     s: S,
     unit: &L::Unit,
-    dense: &[DenseBlock],
     b: usize,
     record: &[u8],
     acc: [S::I; N],
 ) -> [S::I; N] {
-    let weights =
-        if DENSE { bytes::<S, HALF>(s, &dense[b % 2]) } else { L::quad::<S, HALF>(s, unit, b) };
-    s.dot16::<N, L::Range>(acc, weights, quants(record, 0), HALF)
+    s.dot16::<N, L::Range>(acc, L::quad::<S, HALF>(s, unit, b), quants(record, 0), HALF)
 }
 
 /// Adds the integer sums of block `b`, scaled, to the tokens' sums.
@@ -260,9 +230,10 @@ fn fold<S: Simd, L: Blocks, const N: usize>(
     mut f: [S::F; N],
 ) -> [S::F; N] {
     let scale = L::scale(s, unit, b);
+    let offset = s.mul(scale, s.splat(-ANCHOR));
     for t in 0..N {
-        let scale = s.mul(scale, s.splat(number(record, 32 * N + 4 * t)));
-        f[t] = s.fma(s.to_f(acc[t]), scale, f[t]);
+        let dot = s.fma(s.of_bits(acc[t]), scale, offset);
+        f[t] = s.fma(dot, s.splat(number(record, 32 * N + 4 * t)), f[t]);
     }
     if L::MINIMUM {
         let minimum = L::minimum(s, unit, b);
@@ -273,75 +244,108 @@ fn fold<S: Simd, L: Blocks, const N: usize>(
     f
 }
 
+/// Whether no integer sum of a sub-block of this record leaves 16 bits.
+#[inline(always)]
+pub(super) fn is_narrow<const N: usize>(record: &[u8], terms: Terms, limit: i32) -> bool {
+    let mut narrow = true;
+    if terms.has_peak() {
+        for t in 0..N {
+            narrow &= word(record, 260 * N + 4 * N * terms.per_256() + 4 * t) <= limit;
+        }
+    }
+    narrow
+}
+
+/// The largest [peak](crate::acts) at which integer sums of sub-blocks fit in 16 bits.
+pub(super) const fn narrow_limit<L: SuperBlocks>() -> i32 {
+    let largest = match L::TERMS {
+        Terms::Zero16(zero) => {
+            let above = L::Range::MAX - zero as u32;
+            if above > zero as u32 { above } else { zero as u32 }
+        }
+        Terms::Zero32(_) | Terms::Sum | Terms::Pairs32 | Terms::Pairs16 => L::Range::MAX,
+    };
+    (32767 / largest).cast_signed()
+}
+
 /// What the 32-element steps of a super-block share.
 struct Step<'a, L: SuperBlocks> {
     unit: &'a L::Unit,
-    dense: &'a [DenseBlock],
     record: &'a [u8],
     scales: &'a SubScales,
+    narrow: bool,
+}
+
+/// `sums + acc · scale` in every token.
+#[inline(always)]
+pub(super) fn scaled<S: Simd, const N: usize>(
+    s: S,
+    mut sums: [S::I; N],
+    acc: [S::I; N],
+    scale: S::I,
+    narrow: bool,
+) -> [S::I; N] {
+    if narrow {
+        let factor = s.factor(scale);
+        for t in 0..N {
+            sums[t] = s.fold(sums[t], acc[t], factor);
+        }
+    } else {
+        for t in 0..N {
+            sums[t] = s.add_i(sums[t], s.mul_i(acc[t], scale));
+        }
+    }
+    sums
 }
 
 /// Adds 32 elements, one sub-block or two, to the sums of integers times sub-block scales.
 #[inline(always)]
-fn step<S: Simd, L: SuperBlocks, const N: usize, const DENSE: bool, const VARIANT: u32>(
+fn step<S: Simd, L: SuperBlocks, const N: usize, const VARIANT: u32>(
     s: S,
     at: &Step<'_, L>,
     outer: usize,
-    mut g: [S::F; N],
-) -> [S::F; N] {
+    sums: [S::I; N],
+) -> [S::I; N] {
     if VARIANT >= L::VARIANTS {
-        return g;
+        return sums;
     }
     let b = L::VARIANTS as usize * outer + VARIANT as usize;
-    let terms = 260 * N;
     let x = quants(at.record, 32 * N * b);
-    let zero = !centered::<S, L::Range>();
-    let first = if DENSE {
-        bytes::<S, 0>(s, &at.dense[b])
+    let plane = super_plane::<S, L::Range, N>(L::TERMS, b);
+    let first = L::quad::<S, VARIANT, 0>(s, at.unit, outer);
+    let second = L::quad::<S, VARIANT, 1>(s, at.unit, outer);
+    let acc = s.dot16::<N, L::Range>(begin(s, at.record, plane, 0), first, x, 0);
+    if matches!(L::TERMS, Terms::Zero16(_) | Terms::Pairs16) {
+        let scale = s.load_i8(part(at.scales, 32 * b));
+        let sums = scaled(s, sums, acc, scale, at.narrow);
+        let plane = plane.map(|at| at + 4 * N);
+        let acc = s.dot16::<N, L::Range>(begin(s, at.record, plane, 0), second, x, 1);
+        let scale = s.load_i8(part(at.scales, 32 * b + 16));
+        scaled(s, sums, acc, scale, at.narrow)
     } else {
-        L::quad::<S, VARIANT, 0>(s, at.unit, outer)
-    };
-    let second = if DENSE {
-        bytes::<S, 1>(s, &at.dense[b])
-    } else {
-        L::quad::<S, VARIANT, 1>(s, at.unit, outer)
-    };
-    match L::TERMS {
-        Terms::Zero16(_) | Terms::Pairs16 => {
-            let zero = zero && matches!(L::TERMS, Terms::Zero16(_));
-            let mut acc = begin(s, at.record, terms + 8 * N * b, zero);
-            acc = s.dot16::<N, L::Range>(acc, first, x, 0);
-            let scale = s.to_f(s.load_i8(part(at.scales, 32 * b)));
-            for t in 0..N {
-                g[t] = s.fma(s.to_f(acc[t]), scale, g[t]);
-            }
-            let mut acc = begin(s, at.record, terms + 8 * N * b + 4 * N, zero);
-            acc = s.dot16::<N, L::Range>(acc, second, x, 1);
-            let scale = s.to_f(s.load_i8(part(at.scales, 32 * b + 16)));
-            for t in 0..N {
-                g[t] = s.fma(s.to_f(acc[t]), scale, g[t]);
-            }
-        }
-        Terms::Zero32(_) | Terms::Pairs32 | Terms::Sum => {
-            let zero = zero && matches!(L::TERMS, Terms::Zero32(_));
-            let mut acc = begin(s, at.record, terms + 4 * N * b, zero);
-            acc = s.dot16::<N, L::Range>(acc, first, x, 0);
-            acc = s.dot16::<N, L::Range>(acc, second, x, 1);
-            let scale = s.to_f(s.load_i8(part(at.scales, 16 * b)));
-            for t in 0..N {
-                g[t] = s.fma(s.to_f(acc[t]), scale, g[t]);
-            }
-        }
+        let acc = s.dot16::<N, L::Range>(acc, second, x, 1);
+        scaled(s, sums, acc, s.load_i8(part(at.scales, 16 * b)), at.narrow)
     }
-    g
+}
+
+/// Where in a record the terms of zero points for 32 elements begin, if sums begin at them.
+#[inline(always)]
+pub(super) fn super_plane<S: Simd, R: Bound, const N: usize>(
+    terms: Terms,
+    b: usize,
+) -> Option<usize> {
+    match terms {
+        Terms::Zero16(_) if !centered::<S, R>() => Some(260 * N + 8 * N * b),
+        Terms::Zero32(_) if !centered::<S, R>() => Some(260 * N + 4 * N * b),
+        _ => None,
+    }
 }
 
 /// Super-blocks of 256: integer sums by sub-block, small scales, one scale at the end.
 #[inline(always)]
-fn super_blocks<S: Simd, L: SuperBlocks, const N: usize, const DENSE: bool>(
+fn super_blocks<S: Simd, L: SuperBlocks, const N: usize>(
     s: S,
     panel: &[u8],
-    dense: &[DenseBlock],
     tile: &[u8],
     out: &mut [[f32; LANES]; N],
 ) {
@@ -353,44 +357,73 @@ fn super_blocks<S: Simd, L: SuperBlocks, const N: usize, const DENSE: bool>(
     for u in 0..count {
         let (unit, record) = (&units[u], &tile[u * record_bytes..(u + 1) * record_bytes]);
         L::sub_scales(s, unit, &mut scales);
-        let dense = if DENSE { &dense[8 * u..8 * u + 8] } else { dense };
-        let at = Step::<L> { unit, dense, record, scales: &scales };
-        let mut g = [s.splat(0.0); N];
+        let narrow = !matches!(L::TERMS, Terms::Zero32(_))
+            && is_narrow::<N>(record, L::TERMS, narrow_limit::<L>());
+        let at = Step::<L> { unit, record, scales: &scales, narrow };
+        let mut sums = [s.splat_i(0); N];
         for outer in 0..8 / L::VARIANTS as usize {
-            g = step::<S, L, N, DENSE, 0>(s, &at, outer, g);
-            g = step::<S, L, N, DENSE, 1>(s, &at, outer, g);
-            g = step::<S, L, N, DENSE, 2>(s, &at, outer, g);
-            g = step::<S, L, N, DENSE, 3>(s, &at, outer, g);
-            g = step::<S, L, N, DENSE, 4>(s, &at, outer, g);
-            g = step::<S, L, N, DENSE, 5>(s, &at, outer, g);
-            g = step::<S, L, N, DENSE, 6>(s, &at, outer, g);
-            g = step::<S, L, N, DENSE, 7>(s, &at, outer, g);
+            sums = step::<S, L, N, 0>(s, &at, outer, sums);
+            sums = step::<S, L, N, 1>(s, &at, outer, sums);
+            sums = step::<S, L, N, 2>(s, &at, outer, sums);
+            sums = step::<S, L, N, 3>(s, &at, outer, sums);
+            sums = step::<S, L, N, 4>(s, &at, outer, sums);
+            sums = step::<S, L, N, 5>(s, &at, outer, sums);
+            sums = step::<S, L, N, 6>(s, &at, outer, sums);
+            sums = step::<S, L, N, 7>(s, &at, outer, sums);
         }
         let scale = L::scale(s, unit);
         if matches!(L::TERMS, Terms::Pairs16 | Terms::Pairs32) {
             let pairs = L::min_pairs(s, unit);
-            let mut minimums = [s.splat_i(0); N];
-            for p in 0..8 {
-                if p < L::TERMS.per_256() {
-                    for t in 0..N {
-                        let sums = word(record, 260 * N + 4 * N * p + 4 * t);
-                        minimums[t] = s.dot_pairs(minimums[t], pairs[p], sums);
-                    }
-                }
-            }
-            let min_scale = L::min_scale(s, unit);
-            for t in 0..N {
-                let product = s.fnma(s.to_f(minimums[t]), min_scale, s.mul(g[t], scale));
-                f[t] = s.fma(product, s.splat(number(record, 256 * N + 4 * t)), f[t]);
-            }
+            f = fold_minimums(s, L::TERMS, record, sums, scale, &pairs, L::min_scale(s, unit), f);
         } else {
-            for t in 0..N {
-                let scale = s.mul(scale, s.splat(number(record, 256 * N + 4 * t)));
-                f[t] = s.fma(g[t], scale, f[t]);
-            }
+            f = fold_super(s, record, sums, scale, f);
         }
     }
     finish(s, f, out);
+}
+
+/// Adds a super-block's sums to the tokens' sums.
+#[inline(always)]
+pub(super) fn fold_super<S: Simd, const N: usize>(
+    s: S,
+    record: &[u8],
+    sums: [S::I; N],
+    scale: S::F,
+    mut f: [S::F; N],
+) -> [S::F; N] {
+    for t in 0..N {
+        let scale = s.mul(scale, s.splat(number(record, 256 * N + 4 * t)));
+        f[t] = s.fma(s.to_f(sums[t]), scale, f[t]);
+    }
+    f
+}
+
+/// Adds a super-block's sums, less those of its minimums, to the tokens' sums.
+#[inline(always)]
+pub(super) fn fold_minimums<S: Simd, const N: usize>(
+    s: S,
+    terms: Terms,
+    record: &[u8],
+    sums: [S::I; N],
+    scale: S::F,
+    pairs: &[S::B; 8],
+    min_scale: S::F,
+    mut f: [S::F; N],
+) -> [S::F; N] {
+    let mut minimums = [s.splat_i(0); N];
+    for p in 0..8 {
+        if p < terms.per_256() {
+            for t in 0..N {
+                let sums = word(record, 260 * N + 4 * N * p + 4 * t);
+                minimums[t] = s.dot_pairs(minimums[t], pairs[p], sums);
+            }
+        }
+    }
+    for t in 0..N {
+        let product = s.fnma(s.to_f(minimums[t]), min_scale, s.mul(s.to_f(sums[t]), scale));
+        f[t] = s.fma(product, s.splat(number(record, 256 * N + 4 * t)), f[t]);
+    }
+    f
 }
 
 /// Plain numbers.

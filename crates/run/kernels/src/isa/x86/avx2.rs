@@ -152,6 +152,21 @@ impl Simd for Avx2 {
         }
         fn add_i(a: I, b: I) -> I { [_mm256_add_epi32(a[0], b[0]), _mm256_add_epi32(a[1], b[1])] }
         fn sub_i(a: I, b: I) -> I { [_mm256_sub_epi32(a[0], b[0]), _mm256_sub_epi32(a[1], b[1])] }
+        fn mul_i(a: I, b: I) -> I {
+            [_mm256_mullo_epi32(a[0], b[0]), _mm256_mullo_epi32(a[1], b[1])]
+        }
+        fn factor(a: I) -> I {
+            {
+                let low = _mm256_set1_epi32(0xffff);
+                [_mm256_and_si256(a[0], low), _mm256_and_si256(a[1], low)]
+            }
+        }
+        fn fold(acc: I, a: I, b: I) -> I {
+            [
+                _mm256_add_epi32(acc[0], _mm256_madd_epi16(a[0], b[0])),
+                _mm256_add_epi32(acc[1], _mm256_madd_epi16(a[1], b[1])),
+            ]
+        }
         fn and_i(a: I, b: I) -> I { [_mm256_and_si256(a[0], b[0]), _mm256_and_si256(a[1], b[1])] }
         fn or_i(a: I, b: I) -> I { [_mm256_or_si256(a[0], b[0]), _mm256_or_si256(a[1], b[1])] }
         fn max_i(a: I, b: I) -> I { [_mm256_max_epi32(a[0], b[0]), _mm256_max_epi32(a[1], b[1])] }
@@ -217,6 +232,11 @@ impl Simd for Avx2 {
 
     #[inline(always)]
     fn as_i(self, a: I) -> I {
+        a
+    }
+
+    #[inline(always)]
+    fn as_b(self, a: I) -> I {
         a
     }
 
