@@ -62,6 +62,12 @@ pub enum LoadError {
     /// A weight could not be read.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// Packed weights were to be kept outside of memory, and cannot be.
+    #[error("packed weights cannot be kept: {reason}")]
+    NotKept {
+        /// What is in the way, naming the place.
+        reason: String,
+    },
     /// The caller asked to stop.
     #[error("cancelled")]
     Cancelled,

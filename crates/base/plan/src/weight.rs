@@ -2,7 +2,7 @@
 //! for any range of elements, so that a backend can pack a matrix without ever holding all of it
 //! twice.
 
-use crate::backend::Refusal;
+use crate::{PackStore, backend::Refusal};
 use alloc::string::String;
 use tensor::{Bytes, Shape, TensorType};
 
@@ -63,6 +63,11 @@ pub trait WeightSource: Send + Sync {
     /// # Errors
     /// If the bytes cannot be read, or the source has changed since it was opened.
     fn read_rows(&self, weight: &Weight, row: u64, out: &mut [u8]) -> Result<(), ReadError>;
+
+    /// Where packed weights are kept; none unless the caller wants them kept.
+    fn packs(&self) -> Option<&dyn PackStore> {
+        None
+    }
 }
 
 impl Weight {

@@ -10,6 +10,7 @@ mod sampling;
 pub(crate) use sampling::SamplingArgs;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use engine::WeightPlace;
 use std::{num::NonZeroUsize, path::PathBuf};
 use tensor::{Bytes, DType, Shape};
 use text::template::CivilTime;
@@ -102,6 +103,13 @@ pub(crate) struct ModelArgs {
     /// How keys and values are stored
     #[arg(long, value_name = "TYPE", default_value = "f16")]
     pub(crate) kv: KvType,
+    /// Where weights lie: packed into memory, which is fastest, or mapped from a cache file, which the
+    /// system may take out of memory and the next start finds
+    #[arg(long, value_name = "PLACE", default_value = "auto")]
+    pub(crate) weights: Weights,
+    /// The folder of cache files [default: ledge in the user's cache folder]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cache: Option<PathBuf>,
     /// Devices to use, the first that can
     #[arg(long, value_name = "LIST", default_value = "cpu")]
     pub(crate) device: Device,
@@ -118,6 +126,24 @@ impl From<KvType> for DType {
         match ty {
             KvType::F32 => Self::F32,
             KvType::F16 => Self::F16,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Weights {
+    /// Packed if that fits the memory, else mapped
+    Auto,
+    Packed,
+    Mapped,
+}
+
+impl From<Weights> for WeightPlace {
+    fn from(place: Weights) -> Self {
+        match place {
+            Weights::Auto => Self::Auto,
+            Weights::Packed => Self::Packed,
+            Weights::Mapped => Self::Mapped,
         }
     }
 }

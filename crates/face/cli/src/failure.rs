@@ -191,6 +191,8 @@ impl From<EngineError> for Failure {
             EngineError::Lacks { file, what } => {
                 let hint = match what {
                     "chat template" => "give one with --template FILE, or leave out --chat",
+                    "folder for packed weights" => "give one with --cache DIR",
+                    "file of its own to keep packed weights of" => "leave out --weights mapped",
                     _ => "use a file that was converted with its tokenizer",
                 };
                 Self::new(Exit::File, format!("the model has no {what}")).at(file).hint(hint)
@@ -210,6 +212,11 @@ impl From<EngineError> for Failure {
             EngineError::NonFinite { position, source } => Self::new(Exit::File, source)
                 .at(format!("position {position}"))
                 .hint("the weights hold NaN or infinity, or overflow: try another file"),
+            EngineError::Load(error @ plan::LoadError::NotKept { .. }) => {
+                Self::new(Exit::Ours, chain(&error)).hint(
+                    "free some space, name another folder with --cache, or allow more --memory",
+                )
+            }
             error @ (EngineError::Load(_) | EngineError::Run(_)) => {
                 Self::new(Exit::File, chain(&error)).hint("`ledge inspect --tensors` lists types")
             }

@@ -72,8 +72,23 @@ pub(crate) fn request(args: &ModelArgs) -> Request {
         rows: 1,
         threads: args.threads,
         output: Output::Logits,
+        weights: args.weights.into(),
+        cache: args.cache.clone().or_else(cache_folder),
         ..Request::default()
     }
+}
+
+/// The folder in which this user's caches are, on this system's terms.
+fn cache_folder() -> Option<PathBuf> {
+    let folder = |name: &str| std::env::var_os(name).map(PathBuf::from);
+    let absolute = |path: &PathBuf| path.is_absolute();
+    let home = || folder("HOME").filter(absolute);
+    let caches = folder("XDG_CACHE_HOME").filter(absolute).or_else(|| {
+        let own = ["Library/Caches", ".cache"].map(|name| home().map(|home| home.join(name)));
+        let [library, dot] = own;
+        library.filter(|path| path.is_dir()).or(dot)
+    });
+    Some(caches.or_else(|| folder("LOCALAPPDATA").filter(absolute))?.join("ledge"))
 }
 
 /// Loads a model, with progress.
@@ -94,7 +109,12 @@ pub(crate) fn load(
         );
     }
     let watch = Watch::new(interrupt, manner, "loading");
-    Ok(solved.load_with(&watch)?)
+    let lm = solved.load_with(&watch)?;
+    drop(watch);
+    if !manner.quiet && !manner.json {
+        lm.engine().notices().iter().for_each(|notice| eprintln!("note: {notice}"));
+    }
+    Ok(lm)
 }
 
 /// What to say of a model whose file names a window that is not used, where it would matter.

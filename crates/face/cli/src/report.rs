@@ -44,7 +44,7 @@ impl Report {
             reused_tokens: 0,
             produced: 0,
             ending: "cancelled",
-            notices: Vec::new(),
+            notices: engine.notices().to_vec(),
         }
     }
 

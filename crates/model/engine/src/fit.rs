@@ -1,11 +1,17 @@
 //! Whether a model fits: every need named and summed before a weight is read. What does
 //! not fit comes back with the nearest settings that do.
 
-use crate::{device, error::EngineError, lm::LanguageModel, model::ModelFile, store::Origin};
+use crate::{
+    device,
+    error::EngineError,
+    lm::LanguageModel,
+    model::ModelFile,
+    store::{Fallback, Origin, Packs},
+};
 use cpu::CpuBackend;
 use import::{Imported, Options, Output};
 use plan::{BufferKind, Control, Plan, Promise};
-use std::{fmt, num::NonZeroUsize, sync::Arc};
+use std::{fmt, num::NonZeroUsize, path::PathBuf, sync::Arc};
 use tensor::{Bytes, DType};
 
 /// The context that is planned for when none is asked for, if the model has more.
@@ -15,6 +21,18 @@ pub const CHUNK_DEFAULT: u64 = 512;
 /// Pages of code, stacks and allocator that are touched only while the model runs: 0.8 to 1.1 MiB
 /// were measured on the models of `cargo xtask get` and the embedded one (x86-64, 2026-11-21).
 const PROGRAM_LATER: Bytes = Bytes::kib(1536);
+
+/// Where packed weights are to lie.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WeightPlace {
+    /// In memory if that fits the budget, else in a cache file if there is a folder for it.
+    #[default]
+    Auto,
+    /// In memory of their own, on huge pages: fastest.
+    Packed,
+    /// In a cache file that is mapped: evictable, shared between processes, there at the next start.
+    Mapped,
+}
 
 /// What is asked of a model.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +54,10 @@ pub struct Request {
     pub output: Output,
     /// What the program holds already; where absent, what this process holds now.
     pub program: Option<Bytes>,
+    /// Where packed weights are to lie.
+    pub weights: WeightPlace,
+    /// The folder of cache files; without one weights are packed into memory.
+    pub cache: Option<PathBuf>,
 }
 
 impl Default for Request {
@@ -49,6 +71,8 @@ impl Default for Request {
             threads: None,
             output: Output::Logits,
             program: None,
+            weights: WeightPlace::Auto,
+            cache: None,
         }
     }
 }
@@ -99,6 +123,32 @@ pub struct Fit {
     constants: Vec<(String, Vec<f32>)>,
     request: Request,
     context: u64,
+    place: WeightPlace,
+}
+
+/// The parts that loading takes.
+pub(crate) struct Parts {
+    pub(crate) model: Arc<ModelFile>,
+    pub(crate) backend: CpuBackend,
+    pub(crate) planned: Planned,
+    pub(crate) packs: Option<Packs>,
+    /// What packed weights may take of memory.
+    pub(crate) weights: Bytes,
+}
+
+/// The places that are tried, in this order.
+fn places(model: &ModelFile, request: &Request) -> Result<&'static [WeightPlace], EngineError> {
+    use WeightPlace::{Auto, Mapped, Packed};
+    let lacks = |what| EngineError::Lacks { file: model.label().to_owned(), what };
+    let in_memory = model.origins().iter().any(|origin| matches!(origin, Origin::Memory(_)));
+    match (request.weights, &request.cache) {
+        (Packed, _) | (Auto, None) => Ok(&[Packed]),
+        (Auto, Some(_)) if in_memory => Ok(&[Packed]),
+        (Auto, Some(_)) => Ok(&[Packed, Mapped]),
+        (Mapped, _) if in_memory => Err(lacks("file of its own to keep packed weights of")),
+        (Mapped, None) => Err(lacks("folder for packed weights")),
+        (Mapped, Some(_)) => Ok(&[Mapped]),
+    }
 }
 
 impl Fit {
@@ -110,24 +160,18 @@ impl Fit {
         let backend = CpuBackend::new(threads).map_err(EngineError::Threads)?;
         let resident = || device::resident().map_or(Bytes::mib(16), |resident| resident.now);
         let program = request.program.unwrap_or_else(resident);
-        let planner = Planner { model, backend: &backend, program };
-        let budget = request.memory;
+        let mut planner = Planner { model, backend: &backend, program, place: WeightPlace::Packed };
         let own = model.model().settings.context;
         let wanted = request.context.unwrap_or(own.min(CONTEXT_DEFAULT)).max(1);
-        let (plan, constants) = planner.plan(wanted, request)?;
-        let need = plan.promise().total();
-        let have = budget.unwrap_or(Bytes(u64::MAX));
-        if need <= have {
-            let (model, request) = (model.clone(), request.clone());
-            return Ok(Self { model, backend, plan, constants, request, context: wanted });
+        let have = request.memory.unwrap_or(Bytes(u64::MAX));
+        for &place in places(model, request)? {
+            planner.place = place;
+            if let Some((context, (plan, constants))) = planner.solve(wanted, request, have)? {
+                let (model, request) = (model.clone(), request.clone());
+                return Ok(Self { model, backend, plan, constants, request, context, place });
+            }
         }
-        if request.context.is_none()
-            && let Some(context) = planner.largest_context(wanted, request, have)?
-        {
-            let (plan, constants) = planner.plan(context, request)?;
-            let (model, request) = (model.clone(), request.clone());
-            return Ok(Self { model, backend, plan, constants, request, context });
-        }
+        let need = planner.need(&planner.plan(wanted, request)?.0);
         let advice = planner.advice(wanted, request, have)?;
         Err(DoesNotFit { need, have, context: wanted, advice }.into())
     }
@@ -170,9 +214,47 @@ impl Fit {
         LanguageModel::load(self, control)
     }
 
+    /// Where packed weights will lie: packed or mapped.
+    pub fn place(&self) -> WeightPlace {
+        self.place
+    }
+
+    /// What the same plan takes with weights in either place.
+    pub fn choices(&self) -> [(WeightPlace, Promise); 2] {
+        [WeightPlace::Packed, WeightPlace::Mapped].map(|place| {
+            let mut plan = self.plan.clone();
+            lay(&mut plan, self.place, place);
+            (place, plan.promise())
+        })
+    }
+
     /// The parts that loading takes.
-    pub(crate) fn into_parts(self) -> (Arc<ModelFile>, CpuBackend, Planned) {
-        (self.model, self.backend, (self.plan, self.constants))
+    pub(crate) fn into_parts(self) -> Parts {
+        let Self { model, backend, plan, constants, request, place, .. } = self;
+        let fits = plan.promise().total() <= request.memory.unwrap_or(Bytes(u64::MAX));
+        let fallback = if fits { Fallback::Memory } else { Fallback::None };
+        let folder = request.cache.filter(|_| place == WeightPlace::Mapped);
+        let weights = match (&folder, fallback) {
+            (None, _) => plan.bytes_of(BufferKind::PackedWeights),
+            (Some(_), Fallback::Memory) => plan.bytes_of(BufferKind::MappedWeights),
+            (Some(_), Fallback::None) => Bytes::ZERO,
+        };
+        let packs = folder.map(|folder| Packs::new(folder, model.origins().clone(), fallback));
+        Parts { model, backend, planned: (plan, constants), packs, weights }
+    }
+}
+
+/// Turns the weights of a plan from one place to another.
+fn lay(plan: &mut Plan, from: WeightPlace, to: WeightPlace) {
+    let kind = |place| match place {
+        WeightPlace::Mapped => BufferKind::MappedWeights,
+        WeightPlace::Packed | WeightPlace::Auto => BufferKind::PackedWeights,
+    };
+    if kind(from) == kind(to) {
+        return;
+    }
+    for buffer in plan.buffers.iter_mut().filter(|buffer| buffer.kind == kind(from)) {
+        buffer.kind = kind(to);
     }
 }
 
@@ -181,9 +263,35 @@ struct Planner<'a> {
     model: &'a Arc<ModelFile>,
     backend: &'a CpuBackend,
     program: Bytes,
+    place: WeightPlace,
 }
 
 impl Planner<'_> {
+    /// What must fit the budget: pages of a mapped file give way when memory is short.
+    fn need(&self, plan: &Plan) -> Bytes {
+        let promise = plan.promise();
+        if self.place == WeightPlace::Mapped { promise.private } else { promise.total() }
+    }
+
+    /// A plan that fits, with its context: the one that is wanted, or a smaller one if none was
+    /// asked for.
+    fn solve(
+        &self,
+        wanted: u64,
+        request: &Request,
+        have: Bytes,
+    ) -> Result<Option<(u64, Planned)>, EngineError> {
+        let planned = self.plan(wanted, request)?;
+        if self.need(&planned.0) <= have {
+            return Ok(Some((wanted, planned)));
+        }
+        if request.context.is_some() {
+            return Ok(None);
+        }
+        let context = self.largest_context(wanted, request, have)?;
+        context.map(|context| Ok((context, self.plan(context, request)?))).transpose()
+    }
+
     fn plan(&self, context: u64, request: &Request) -> Result<Planned, EngineError> {
         let file = || self.model.label().to_owned();
         let tokens = request.chunk.clamp(1, context);
@@ -200,6 +308,7 @@ impl Planner<'_> {
         let compiled = graph::compile(graph);
         let mut plan = compiled.map_err(|source| EngineError::Graph { file: file(), source })?;
         plan.place(self.backend).map_err(plan::LoadError::from)?;
+        lay(&mut plan, WeightPlace::Packed, self.place);
         let vocabulary = self.model.tokenizer().map_or(0, |tokenizer| tokenizer.heap_bytes());
         let vocabulary = Bytes(vocabulary as u64);
         plan.name("vocabulary".into(), BufferKind::Vocabulary, vocabulary);
@@ -226,8 +335,7 @@ impl Planner<'_> {
         request: &Request,
         have: Bytes,
     ) -> Result<Option<u64>, EngineError> {
-        let need =
-            |context: u64| self.plan(context, request).map(|(plan, _)| plan.promise().total());
+        let need = |context: u64| self.plan(context, request).map(|(plan, _)| self.need(&plan));
         // Whole pages of the caches: contexts between two pages take the same memory.
         let (mut fits, mut too_large) = (0, most.div_ceil(plan::state::KV_PAGE) + 1);
         while fits + 1 < too_large {
@@ -255,7 +363,7 @@ impl Planner<'_> {
         {
             let tried = Request { kv, chunk: chunk.min(request.chunk), ..request.clone() };
             if let Some(context) = self.largest_context(most, &tried, have)? {
-                let need = self.plan(context, &tried)?.0.promise().total();
+                let need = self.need(&self.plan(context, &tried)?.0);
                 let advice = Advice { context, kv, chunk: tried.chunk, need };
                 if list.iter().all(|known| known.context < context) {
                     list.push(advice);

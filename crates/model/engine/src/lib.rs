@@ -21,7 +21,7 @@ mod lm;
 pub mod vocabulary;
 
 pub use error::EngineError;
-pub use fit::{Advice, DoesNotFit, Fit, Request};
+pub use fit::{Advice, DoesNotFit, Fit, Request, WeightPlace};
 pub use lm::LanguageModel;
 pub use model::ModelFile;
 pub use network::Network;

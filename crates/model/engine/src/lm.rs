@@ -3,7 +3,7 @@
 use crate::{
     device::{Clock, Ledger, Monotonic},
     error::EngineError,
-    fit::Fit,
+    fit::{Fit, Parts},
     llm::session::Session,
     model::ModelFile,
 };
@@ -21,23 +21,24 @@ pub struct LanguageModel {
     promise: Promise,
     context: u64,
     clock: Arc<dyn Clock>,
+    notices: Vec<String>,
 }
 
 impl LanguageModel {
     pub(crate) fn load(fit: Fit, control: &dyn Control) -> Result<Self, EngineError> {
         let (promise, context) = (fit.promise(), fit.context());
-        let (model, backend, (plan, constants)) = fit.into_parts();
+        let Parts { model, backend, planned: (plan, constants), packs, weights } = fit.into_parts();
         let bytes_of = |kinds: &[BufferKind]| kinds.iter().map(|kind| plan.bytes_of(*kind)).sum();
-        let weights: Bytes = bytes_of(&[BufferKind::PackedWeights]);
         let kinds = [BufferKind::Kv, BufferKind::Arena, BufferKind::Scratch, BufferKind::Io];
         let per_session: Bytes = bytes_of(&kinds);
         let mut ledger = Ledger::new(Bytes(weights.0.saturating_add(per_session.0)));
         let mut grant = ledger.grant(weights).unwrap_or_else(|| Grant::new(Bytes::ZERO));
-        let source = Arc::new(model.weights(constants));
-        let program = backend.load(plan, source, &mut grant, control)?;
+        let source = Arc::new(model.weights(constants).kept_in(packs));
+        let program = backend.load(plan, source.clone(), &mut grant, control)?;
         model.check_unchanged()?;
         Ok(Self {
             model,
+            notices: source.notices(),
             program,
             ledger: Mutex::new(ledger),
             per_session,
@@ -50,6 +51,11 @@ impl LanguageModel {
     /// The file that was loaded.
     pub fn model(&self) -> &Arc<ModelFile> {
         &self.model
+    }
+
+    /// What happened while loading that nobody asked for.
+    pub fn notices(&self) -> &[String] {
+        &self.notices
     }
 
     /// The plan that is run.

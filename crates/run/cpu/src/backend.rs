@@ -1,8 +1,8 @@
 //! The backend: what a step needs, loading, and the loaded program.
 
 use crate::layout::Layout;
-use crate::load::load;
 use crate::memory::{Refused, Region};
+use crate::packed::Packed;
 use crate::pool::Pool;
 use crate::probe::Probe;
 use crate::state::CpuState;
@@ -94,11 +94,8 @@ impl Backend for CpuBackend {
         }
         let placement = Placement::of(&plan);
         let layout = Layout::of(&plan);
-        grant.take(placement.bytes)?;
-        let mut region = Region::new(placement.bytes)
-            .map_err(|_| LoadError::Memory { bytes: placement.bytes })?;
         let mut team = self.pool.team();
-        load(&plan, &placement, &*weights, &mut region, &mut team, control)?;
+        let packed = Packed::load(&plan, &placement, &*weights, &mut team, grant, control)?;
         drop(team);
         let mut tables = Tables::of(&plan);
         tables.place(&placement);
@@ -109,7 +106,7 @@ impl Backend for CpuBackend {
             isa: self.isa,
             pool,
             source: weights,
-            weights: region,
+            weights: packed,
             placement,
             layout,
             tables,
@@ -125,7 +122,7 @@ pub(crate) struct CpuProgram {
     pub(crate) isa: Isa,
     pub(crate) pool: Arc<Pool>,
     pub(crate) source: Arc<dyn WeightSource>,
-    pub(crate) weights: Region,
+    pub(crate) weights: Packed,
     pub(crate) placement: Placement,
     pub(crate) layout: Layout,
     pub(crate) tables: Tables,

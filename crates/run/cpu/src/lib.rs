@@ -14,6 +14,7 @@ mod layout;
 mod weights;
 mod matrix;
 mod load;
+mod packed;
 mod state;
 mod steps;
 mod probe;

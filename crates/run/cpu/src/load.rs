@@ -59,7 +59,7 @@ impl Load<'_> {
     }
 }
 
-/// Fills `region` as `placement` says.
+/// Fills `out` as `placement` says.
 ///
 /// # Errors
 /// If a weight cannot be read, memory for scratch is refused, or the caller stops.
@@ -67,7 +67,7 @@ pub(crate) fn load(
     plan: &Plan,
     placement: &Placement,
     source: &dyn WeightSource,
-    region: &mut Region,
+    out: &mut [u8],
     team: &mut Team<'_>,
     control: &dyn Control,
 ) -> Result<(), LoadError> {
@@ -90,14 +90,13 @@ pub(crate) fn load(
         match held {
             Held::Matrix(matrix) => {
                 let parts = Parts::new(scratch.bytes_mut(), each);
-                pack(&load, weight, matrix, region.bytes_mut(), team, &parts);
+                pack(&load, weight, matrix, out, team, &parts);
             }
             Held::Vector { start, len } => {
-                let out = &mut region.bytes_mut()[start..start + 4 * len];
-                decode(&load, weight, numbers_mut(out))?;
+                decode(&load, weight, numbers_mut(&mut out[start..start + 4 * len]))?;
             }
             Held::Raw { start, bytes } => {
-                copy(&load, weight, &mut region.bytes_mut()[start..start + bytes])?;
+                copy(&load, weight, &mut out[start..start + bytes])?;
             }
             Held::Source => {}
         }

@@ -7,7 +7,7 @@ use crate::{
     model,
     output::Output,
 };
-use engine::{DoesNotFit, EngineError};
+use engine::{DoesNotFit, EngineError, WeightPlace};
 use ledge::{BufferKind, Bytes, Solved};
 use serde_json::{Value, json};
 
@@ -62,6 +62,15 @@ fn quietly(failure: Failure, scene: &Scene) -> Failure {
     if scene.manner.json { failure.told() } else { failure }
 }
 
+/// What users call a place.
+fn name(place: WeightPlace) -> &'static str {
+    match place {
+        WeightPlace::Auto => "auto",
+        WeightPlace::Packed => "packed",
+        WeightPlace::Mapped => "mapped",
+    }
+}
+
 fn object(solved: &Solved, memory: Option<Bytes>, refusal: Option<&DoesNotFit>) -> Value {
     let promise = solved.promise();
     let buffers: Vec<Value> = solved
@@ -83,12 +92,24 @@ fn object(solved: &Solved, memory: Option<Bytes>, refusal: Option<&DoesNotFit>) 
         })
         .collect()
     });
+    let choices = solved.fit().choices().map(|(place, promise)| {
+        json!({
+            "place": name(place),
+            "private": promise.private.0,
+            "mapped": promise.mapped.0,
+            "total": promise.total().0,
+        })
+    });
     json!({
         "model": solved.fit().model().label(),
         "promised": {
             "private": promise.private.0,
             "mapped": promise.mapped.0,
             "total": promise.total().0,
+        },
+        "weights": {
+            "place": name(solved.fit().place()),
+            "choices": choices,
         },
         "memory": memory.map(|memory| memory.0),
         "fits": refusal.is_none(),
@@ -130,6 +151,12 @@ fn table(
     output.line(&format!("{:<15} {:<width$} {:>12}", "private", "", promise.private))?;
     output.line(&format!("{:<15} {:<width$} {:>12}", "mapped", "", promise.mapped))?;
     output.line(&format!("{:<15} {:<width$} {:>12}", "total", "", promise.total()))?;
+    for (place, promise) in fit.choices() {
+        let taken = if place == fit.place() { "  (this plan)" } else { "" };
+        let flag = format!("--weights {}", name(place));
+        let (private, mapped) = (promise.private, promise.mapped);
+        output.line(&format!("{flag:<17} {private} private, {mapped} evictable{taken}"))?;
+    }
     match fits {
         Some((memory, true)) => output.line(&format!("fits into {memory}")),
         Some((memory, false)) => output.line(&format!("does not fit into {memory}")),

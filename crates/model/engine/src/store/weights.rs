@@ -1,8 +1,8 @@
 //! Tensors by name: the source from which a backend reads weights.
 
-use super::Origin;
+use super::{Origin, Packs};
 use crate::error::chain;
-use plan::{ReadError, Weight, WeightSource};
+use plan::{PackStore, ReadError, Weight, WeightSource};
 use std::{collections::HashMap, sync::Arc};
 
 /// Where a tensor's bytes are.
@@ -22,6 +22,7 @@ pub struct Weights {
     origins: Arc<[Origin]>,
     places: HashMap<String, Place>,
     constants: HashMap<String, Vec<u8>>,
+    packs: Option<Packs>,
 }
 
 impl Weights {
@@ -33,7 +34,21 @@ impl Weights {
     ) -> Self {
         let bytes = |list: Vec<f32>| list.into_iter().flat_map(f32::to_le_bytes).collect();
         let constants = constants.into_iter().map(|(name, list)| (name, bytes(list))).collect();
-        Self { origins, places, constants }
+        Self { origins, places, constants, packs: None }
+    }
+
+    /// Keeps packed weights, too.
+    #[must_use]
+    pub fn kept_in(mut self, packs: Option<Packs>) -> Self {
+        let computed = self.constants.iter();
+        let computed = computed.map(|(name, bytes)| (name.as_str(), bytes.as_slice()));
+        self.packs = packs.map(|packs| packs.with_computed(computed));
+        self
+    }
+
+    /// What happened to packed weights that the user did not ask for.
+    pub fn notices(&self) -> Vec<String> {
+        self.packs.as_ref().map(Packs::notices).unwrap_or_default()
     }
 }
 
@@ -59,5 +74,9 @@ impl WeightSource for Weights {
         }
         let offset = place.offset.checked_add(start).ok_or_else(behind)?;
         origin.read_at(offset, out).map_err(|source| error(chain(&source)))
+    }
+
+    fn packs(&self) -> Option<&dyn PackStore> {
+        self.packs.as_ref().map(|packs| packs as &dyn PackStore)
     }
 }

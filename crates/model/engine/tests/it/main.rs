@@ -6,6 +6,7 @@ mod files;
 mod folders;
 mod memory;
 mod networks;
+mod packs;
 mod same_answer;
 
 use ledge_engine::{
