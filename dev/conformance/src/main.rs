@@ -35,7 +35,7 @@ const CHECKS: &[(&str, &str, Check)] = &[
         families::check_imported,
     ),
     ("networks", "real networks against onnxruntime's results", networks::check),
-    ("onnx-suite", "node tests of onnx 1.23.2, by tier", onnx::check),
+    ("onnx-suite", "all tests of onnx 1.23.2", onnx::check),
     ("templates", "chat templates with jinja2 in Hugging Face's settings", templates::check),
     ("lm", "greedy text and log-likelihoods against a float32 reference", lm::check),
     ("embed", "MiniLM's vectors against sentence-transformers", lm::check_embeddings),

@@ -1,6 +1,7 @@
-//! The node tests of ONNX: every model of the suite is run and its outputs compared.
+//! The tests of the package onnx: every model is run and its outputs compared.
 //!
-//! Tests are counted by tier (`onnx_tiers.json` of the test data). Those that are known to fail are
+//! `tools/goldens/onnx_suite.py` writes them. Node tests are counted by tier as well, where the
+//! test data has `onnx_tiers.json`. Those that are known to fail are
 //! listed in `onnx_expected.toml` with a reason each; a test that fails without being listed, and
 //! one that is listed but passes, both make the check short, so the list can only shrink.
 //! Tolerance is the suite's own: rtol 1e-3, atol 1e-7; bfloat16 rtol 2^-6; type and shape equal.
@@ -14,8 +15,7 @@ use std::{
     collections::BTreeMap,
     fs,
     panic::{self, AssertUnwindSafe},
-    path::{Path, PathBuf},
-    process::Command,
+    path::Path,
 };
 use tensor::DType;
 
@@ -25,76 +25,74 @@ const ATOL: f64 = 1e-7;
 /// One unit in the last place and a little of bfloat16.
 const RTOL_BF16: f64 = 1.0 / 64.0;
 
+/// Folders of the suite: the node tests, and what stood in the package before them.
+const KINDS: [&str; 5] = ["node", "pytorch-operator", "pytorch-converted", "simple", "light"];
+
 /// Runs all tests, or those whose names contain `LEDGE_ONNX_ONLY`.
 pub(crate) fn check(fixtures: &Fixtures) -> anyhow::Result<Report> {
-    let suite = unpacked(fixtures)?;
+    let mut report = Report::default();
+    let suite = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/onnx_suite");
+    if !suite.join("light").is_dir() {
+        let way_out = "python3 tools/goldens/onnx_suite.py target/onnx_suite";
+        report.absent("the tests of onnx 1.23.2", way_out);
+        return Ok(report);
+    }
     let tiers = tiers(fixtures)?;
     let expected: BTreeMap<String, String> = toml::from_str(EXPECTED)?;
     let only = std::env::var("LEDGE_ONNX_ONLY").ok();
-    let mut report = Report::default();
-    let mut counts: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+    let mut counts: BTreeMap<String, (usize, usize)> = BTreeMap::new();
     panic::set_hook(Box::new(|_| {}));
-    for (name, tier) in &tiers {
-        if only.as_ref().is_some_and(|only| !name.contains(only.as_str())) {
-            continue;
-        }
-        let ran = panic::catch_unwind(AssertUnwindSafe(|| run(&suite.join("nodes").join(name))));
-        let outcome = match ran {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(format!("{error:#}")),
-            Err(payload) => {
-                let text = payload.downcast_ref::<String>().cloned();
-                let text = text.or(payload.downcast_ref::<&str>().map(|t| (*t).to_owned()));
-                Err(format!("PANIC {}", text.unwrap_or_default()))
+    for kind in KINDS {
+        for name in names(&suite.join(kind))? {
+            let full = if kind == "node" { name.clone() } else { format!("{kind}/{name}") };
+            if only.as_ref().is_some_and(|only| !full.contains(only.as_str())) {
+                continue;
             }
-        };
-        let count = counts.entry(tier).or_default();
-        count.1 += 1;
-        count.0 += usize::from(outcome.is_ok());
-        let listed = expected.contains_key(name);
-        let first = |text: &str| text.lines().take(2).collect::<Vec<_>>().join(" ");
-        match (&outcome, listed) {
-            (Ok(()), false) | (Err(_), true) => report.case(true, String::new),
-            (Ok(()), true) => report.case(false, || format!("{name} passes: take it off the list")),
-            (Err(why), false) => {
-                report.of += 1;
-                report.notes.push(format!("{name} ({tier}): {}", first(why)));
+            let outcome = outcome(&suite.join(kind).join(&name));
+            let tier = (kind == "node").then(|| tiers.get(&name)).flatten();
+            for row in [Some(kind.to_owned()), tier.map(|tier| format!("tier {tier}"))] {
+                let count = counts.entry(row.unwrap_or_default()).or_default();
+                count.1 += 1;
+                count.0 += usize::from(outcome.is_ok());
+            }
+            match (&outcome, expected.contains_key(&full)) {
+                (Ok(()), false) | (Err(_), true) => report.case(true, String::new),
+                (Ok(()), true) => {
+                    report.of += 1;
+                    report.notes.push(format!("{full} passes: take it off the list"));
+                }
+                (Err(why), false) => {
+                    let first = why.lines().take(2).collect::<Vec<_>>().join(" ");
+                    report.of += 1;
+                    report.notes.push(format!("{full}: {first}"));
+                }
             }
         }
     }
     drop(panic::take_hook());
-    let all: (usize, usize) =
-        counts.values().fold((0, 0), |sum, count| (sum.0 + count.0, sum.1 + count.1));
-    for (tier, (passed, of)) in &counts {
-        report.notes.push(format!("tier {tier}: {passed} of {of}"));
+    for (row, (passed, of)) in counts.iter().filter(|(row, _)| !row.is_empty()) {
+        report.notes.push(format!("{row}: {passed} of {of}"));
     }
-    report.notes.push(format!("all: {} of {}; {} expected to fail", all.0, all.1, expected.len()));
+    report.notes.push(format!("{} are expected to fail", expected.len()));
     Ok(report)
 }
 
-/// The suite as files, unpacked once into the build folder.
-fn unpacked(fixtures: &Fixtures) -> anyhow::Result<PathBuf> {
-    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/onnx_node_tests");
-    if target.join("nodes/test_xor_bcast4v4d").is_dir() {
-        return Ok(target);
-    }
-    fs::create_dir_all(&target)?;
-    let archive = fixtures.path("networks/onnx_node_tests.tar.xz");
-    if !archive.is_file() {
-        bail!(
-            "{} is not here; make it with tools/goldens/onnx_suite.py and set LEDGE_DATA",
-            archive.display()
-        );
-    }
-    let unpacked = Command::new("tar").arg("xJf").arg(&archive).arg("-C").arg(&target).status()?;
-    if !unpacked.success() {
-        bail!("tar could not unpack {}", archive.display());
-    }
-    Ok(target)
+/// The tests in a folder, by name.
+fn names(folder: &Path) -> anyhow::Result<Vec<String>> {
+    let entries = fs::read_dir(folder).with_context(|| folder.display().to_string())?;
+    let mut names: Vec<String> = entries
+        .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+        .collect::<anyhow::Result<_>>()?;
+    names.sort();
+    Ok(names)
 }
 
+/// Tiers of the node tests, where the test data has them.
 fn tiers(fixtures: &Fixtures) -> anyhow::Result<BTreeMap<String, String>> {
     let path = fixtures.path("networks/onnx_tiers.json");
+    if !path.is_file() {
+        return Ok(BTreeMap::new());
+    }
     let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
     let file: serde_json::Value = serde_json::from_str(&text)?;
     let tests = file["tests"].as_object().context("no tests in onnx_tiers.json")?;
@@ -102,19 +100,35 @@ fn tiers(fixtures: &Fixtures) -> anyhow::Result<BTreeMap<String, String>> {
     Ok(tests.iter().map(|(name, row)| (name.clone(), tier(row))).collect())
 }
 
+/// Why a test fails, if it does; a panic is a failure like any other.
+fn outcome(folder: &Path) -> Result<(), String> {
+    match panic::catch_unwind(AssertUnwindSafe(|| run(folder))) {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(format!("{error:#}")),
+        Err(payload) => {
+            let text = payload.downcast_ref::<String>().cloned();
+            let text = text.or(payload.downcast_ref::<&str>().map(|t| (*t).to_owned()));
+            Err(format!("PANIC {}", text.unwrap_or_default()))
+        }
+    }
+}
+
 /// Runs one test with its data sets.
 fn run(folder: &Path) -> anyhow::Result<()> {
     let network = Network::open(&folder.join("model.onnx"))?;
-    let set = folder.join("test_data_set_0");
-    let mut inputs = Vec::new();
-    for (i, declared) in network.inputs().iter().enumerate() {
-        inputs.push((declared.name.clone(), read(&set.join(format!("input_{i}.pb")))?));
-    }
-    let given: Vec<_> = inputs.iter().map(|(name, array)| (name.as_str(), array.view())).collect();
-    let outputs = network.run(&given)?;
-    for (i, (name, got)) in outputs.iter().enumerate() {
-        let want = read(&set.join(format!("output_{i}.pb")))?;
-        compare(got, &want).with_context(|| format!("output `{name}`"))?;
+    for name in names(folder)?.iter().filter(|name| name.starts_with("test_data_set")) {
+        let set = folder.join(name);
+        let mut inputs = Vec::new();
+        for (i, declared) in network.inputs().iter().enumerate() {
+            inputs.push((declared.name.clone(), read(&set.join(format!("input_{i}.pb")))?));
+        }
+        let given: Vec<_> =
+            inputs.iter().map(|(name, array)| (name.as_str(), array.view())).collect();
+        let outputs = network.run(&given)?;
+        for (i, (name, got)) in outputs.iter().enumerate() {
+            let want = read(&set.join(format!("output_{i}.pb")))?;
+            compare(got, &want).with_context(|| format!("output `{name}`"))?;
+        }
     }
     Ok(())
 }

@@ -25,6 +25,22 @@ pub(crate) fn conformance(root: &Path, names: &[&str]) -> Result<Verdict> {
     )
 }
 
+/// Runs the tests of the package onnx, which a script fetches and generates the first time.
+///
+/// # Errors
+/// If the script cannot be run, or as [`conformance`].
+pub(crate) fn onnx_suite(root: &Path) -> Result<Verdict> {
+    let suite = root.join("target/onnx_suite");
+    if !suite.join("light").is_dir() {
+        let script = root.join("tools/goldens/onnx_suite.py");
+        let status = Command::new("python3").arg(script).arg(&suite).status();
+        if !status.context("python3 with pip is needed to fetch the suite")?.success() {
+            bail!("the suite could not be generated");
+        }
+    }
+    conformance(root, &["onnx-suite"])
+}
+
 /// Builds the program and compares its size with the limit.
 ///
 /// # Errors

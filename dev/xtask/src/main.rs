@@ -25,7 +25,7 @@ Checks and chores of the workspace.
   cargo xtask tidy                  the house rules: layers, fences, names, dead files, reports
   cargo xtask get NAME… [--to DIR]  fetches real models into models/ (no NAME: lists them)
   cargo xtask conformance [NAME…]   checks against oracles; needs LEDGE_DATA
-  cargo xtask onnx-suite            the node tests of ONNX by tier; needs LEDGE_DATA
+  cargo xtask onnx-suite            the tests of onnx 1.23.2; fetches and generates them once
   cargo xtask cross [MACHINE…]      the kernels' tests on emulated Arm and WebAssembly machines
   cargo xtask synth NAME TYPE --out FILE
                                     writes a model of real shapes with random weights
@@ -43,7 +43,7 @@ fn main() -> ExitCode {
         ["tidy"] => tidy::run(&root()),
         ["get", rest @ ..] => get::run(&root(), rest),
         ["conformance", rest @ ..] => chores::conformance(&root(), rest),
-        ["onnx-suite"] => chores::conformance(&root(), &["onnx-suite"]),
+        ["onnx-suite"] => chores::onnx_suite(&root()),
         ["cross", rest @ ..] => cross::run(&root(), rest),
         ["synth", rest @ ..] => chores::conformance(&root(), &[&["synth"], rest].concat()),
         ["peers", rest @ ..] => peers::run(&root(), rest),

@@ -1,4 +1,5 @@
-//! Discrete Fourier transforms in double precision, rounded once.
+//! Discrete Fourier transforms in double precision, rounded once; short inverse ones of singles in
+//! single precision, step by step (see [`single`]).
 //!
 //! Any length is divided into its prime factors (Cooley and Tukey 1965, decimation in time); a
 //! prime is summed directly. Twiddle factors come from one table, computed where their angle is
@@ -9,7 +10,9 @@ use crate::number::{Numbers, store};
 use crate::walk::{Out, size};
 use core::f64::consts::TAU;
 use plan::array::Dft;
-use tensor::cast;
+use tensor::{DType, cast};
+
+mod single;
 
 /// A table, an input, an output and room for one butterfly: four times `length` complex numbers.
 pub(crate) fn scratch_bytes(op: &Dft) -> u64 {
@@ -50,6 +53,7 @@ pub(crate) fn dft(op: Dft, inputs: &Inputs<'_, '_>, out: &mut Out<'_>, scratch: 
     let put = store::<f64>(out.dtype);
     let (points, out_parts) = (size(out.dims[axis]), size(out.dims[last]));
     let scale = if op.inverse { 1.0 / length as f64 } else { 1.0 };
+    let singles = op.inverse && !op.onesided && out.dtype == DType::F32;
     for (o, b) in (0..outer).flat_map(|o| (0..between).map(move |b| (o, b))) {
         let read = |t: usize| -> Complex {
             if t >= given {
@@ -68,11 +72,14 @@ pub(crate) fn dft(op: Dft, inputs: &Inputs<'_, '_>, out: &mut Out<'_>, scratch: 
                 read(t)
             };
         }
-        transform(from, 1, to, table, room);
+        if !(singles && single::inverse(from, to)) {
+            transform(from, 1, to, table, room);
+            to.iter_mut().flatten().for_each(|value| *value *= scale);
+        }
         for (k, value) in to.iter().enumerate().take(points) {
             let at = ((o * points + k) * between + b) * out_parts;
             for (part, value) in value.iter().enumerate().take(out_parts) {
-                put(out.bytes, at + part, value * scale);
+                put(out.bytes, at + part, *value);
             }
         }
     }

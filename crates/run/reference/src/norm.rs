@@ -1,12 +1,20 @@
 //! Softmax and normalisations, in double precision.
 
 use crate::Inputs;
-use crate::number::{Numbers, store};
+use crate::number::{Numbers, narrow, store};
 use crate::walk::{Out, coordinates, place, repeated, size};
+use tensor::{BF16, DType, F16};
 
 pub(crate) fn softmax(axis: u8, log: bool, inputs: &Inputs<'_, '_>, out: &mut Out<'_>) {
     let x: Numbers<'_, f64> = Numbers::of(inputs.at(0));
     let put = store::<f64>(out.dtype);
+    // Of 16 bits, each step of ONNX's definition (Exp, ReduceSum, Div) rounds; attention's
+    // expected values are so.
+    let round: fn(f64) -> f64 = match out.dtype {
+        DType::F16 => |x| F16::from_f32(narrow(x)).to_f32().into(),
+        DType::BF16 => |x| BF16::from_f32(narrow(x)).to_f32().into(),
+        _ => |x| x,
+    };
     let axis = usize::from(axis);
     let inner: usize = out.dims[axis + 1..].iter().map(|&dim| size(dim)).product();
     let n = size(out.dims[axis]);
@@ -16,10 +24,10 @@ pub(crate) fn softmax(axis: u8, log: bool, inputs: &Inputs<'_, '_>, out: &mut Ou
         let value = |j: usize| x.at(start + j * inner);
         let max = (0..n).map(value).fold(f64::NEG_INFINITY, f64::max);
         // A row of minus infinities has no maximum to subtract: it is NaN, as its quotient is.
-        let sum: f64 = (0..n).map(|j| (value(j) - max).exp()).sum();
+        let share = |j: usize| round(round(value(j) - max).exp());
+        let sum = round((0..n).map(share).sum());
         for j in 0..n {
-            let shifted = value(j) - max;
-            let result = if log { shifted - sum.ln() } else { shifted.exp() / sum };
+            let result = if log { value(j) - max - sum.ln() } else { share(j) / sum };
             put(out.bytes, start + j * inner, result);
         }
     }

@@ -307,6 +307,20 @@ fn cells(
     sum
 }
 
+/// The largest of the four weighted elements around a place: ONNX's maximum does not blend.
+#[expect(clippy::cast_possible_truncation, reason = "places are inside of the image")]
+fn heaviest(y: f64, x: f64, at: impl Fn(isize, isize) -> f64) -> f64 {
+    let (top, left) = (y.floor(), x.floor());
+    let (down, right) = (y - top, x - left);
+    let (top, left) = (top as isize, left as isize);
+    let pairs = [(0, 1.0 - down), (1, down)];
+    let weighted = |(i, weight): (isize, f64)| {
+        let row = |j| at(top + i, left + j);
+        (weight * (1.0 - right) * row(0)).max(weight * right * row(1))
+    };
+    pairs.map(weighted).into_iter().fold(f64::NEG_INFINITY, f64::max)
+}
+
 pub(crate) fn roi_align(
     op: &RoiAlign,
     inputs: &Inputs<'_, '_>,
@@ -362,7 +376,7 @@ pub(crate) fn roi_align(
                 let (y, x) = (y.clamp(0.0, height as f64 - 1.0), x.clamp(0.0, width as f64 - 1.0));
                 let value = if outside { 0.0 } else { bilinear(y, x, pixel) };
                 sum += value;
-                best = best.max(value);
+                best = best.max(if outside { 0.0 } else { heaviest(y, x, pixel) });
                 ix += 1.0;
             }
             iy += 1.0;

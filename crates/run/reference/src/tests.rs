@@ -252,3 +252,33 @@ fn transforms_of_every_length_are_sums() {
         }
     }
 }
+
+/// The imaginary parts that numpy 2.2.6 gives: `numpy.fft.ifft(numpy.arange(0, 100, 10,
+/// dtype=numpy.complex64))`; the one in the middle is its rounding, where the truth is 0.
+#[test]
+fn ten_points_of_singles_come_back_as_they_do_in_numpy() {
+    let numbers: Vec<f32> =
+        (0..20u8).map(|i| if i % 2 == 0 { f32::from(i) * 5.0 } else { 0.0 }).collect();
+    let op = ArrayOp::Dft(Dft { axis: 0, length: 10, inverse: true, onesided: false });
+    let inputs = [x(DType::F32, &[10, 2], &numbers)];
+    let have = evaluate(&op, &inputs, DType::F32, shape(&[10, 2])).unwrap();
+    let have: Vec<f32> = have
+        .as_chunks::<8>()
+        .0
+        .iter()
+        .map(|b| f32::from_le_bytes([b[4], b[5], b[6], b[7]]))
+        .collect();
+    let want = [
+        0.0,
+        -15.388_419,
+        -6.881_91,
+        -3.632_713_3,
+        -1.624_598_1,
+        1.907_348_7e-7,
+        1.624_598_1,
+        3.632_712_6,
+        6.881_91,
+        15.388_419,
+    ];
+    assert_eq!(have, want);
+}

@@ -86,16 +86,8 @@ impl Zipped for f64 {
 
 impl Zipped for i128 {
     fn zip(zip: Zip, bits: u64, a: Self, b: Self) -> Self {
-        let shift = |left: bool| match u32::try_from(b) {
-            Ok(by) if u64::from(by) < bits => {
-                if left {
-                    a << by
-                } else {
-                    a >> by
-                }
-            }
-            _ => 0,
-        };
+        // By all bits or more (negative amounts count so): nothing stays but the sign.
+        let by = u32::try_from(b).ok().filter(|&by| u64::from(by) < bits);
         match zip {
             Zip::Add => a + b,
             Zip::Subtract => a - b,
@@ -119,8 +111,8 @@ impl Zipped for i128 {
             Zip::BitAnd => a & b,
             Zip::BitOr => a | b,
             Zip::BitXor => a ^ b,
-            Zip::ShiftLeft => shift(true),
-            Zip::ShiftRight => shift(false),
+            Zip::ShiftLeft => by.map_or(0, |by| a << by),
+            Zip::ShiftRight => a >> by.unwrap_or(127),
             Zip::SquaredDifference => (a - b).wrapping_mul(a - b),
             Zip::FloorDivide => match a.checked_div(b) {
                 Some(quotient) if a % b != 0 && (a < 0) != (b < 0) => quotient - 1,
