@@ -298,7 +298,7 @@ impl Stored {
             tokens: tokens as u64,
             rows: tokens as u64,
             context: u64::from(case.settings.context),
-            kv: DType::F32,
+            kv: plan::KvType::F32,
             output: if case.is_encoder() { Output::Hidden } else { Output::Logits },
         })?;
         Ok(imported)

@@ -12,9 +12,9 @@ use engine::{
     eval::{each_row, log_sum_exp, top},
 };
 use ledge::Embedder;
+use plan::KvType;
 use plan::Uncontrolled;
 use serde_json::Value;
-use tensor::DType;
 use text::TokenId;
 
 use crate::fixtures::{Fixtures, Report};
@@ -53,7 +53,7 @@ pub(crate) fn check(fixtures: &Fixtures) -> Result<Report> {
 
 fn check_model(fixtures: &Fixtures, case: &Case, report: &mut Report) -> Result<()> {
     let (name, path, golden, nll_error_max) = case;
-    let request = Request { context: Some(1024), kv: DType::F32, rows: 64, ..Request::default() };
+    let request = Request { context: Some(1024), kv: KvType::F32, rows: 64, ..Request::default() };
     let model = Arc::new(ModelFile::open(path)?);
     let mut session = model.fit(&request)?.load(&Uncontrolled)?.session()?;
     let goldens = fs::read_to_string(fixtures.path(&format!("lm/goldens/{golden}.f32.jsonl")))?;

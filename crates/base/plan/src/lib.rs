@@ -34,7 +34,7 @@ pub use grant::{Exceeded, Grant};
 pub use op::Op;
 pub use pack::{Kept, Making, PackStore};
 pub use plan::{Plan, Port};
-pub use state::{KvCache, StateId};
+pub use state::{KvCache, KvType, StateId};
 pub use step::{Operand, Slot, Step};
 pub use trace::{Span, Trace, Unit, Who};
 pub use weight::{ReadError, Weight, WeightId, WeightSource};

@@ -4,7 +4,7 @@
 //! symbol tokens 512
 //! weight w0 "token_embd.weight" Q4_0 [32000, 2048]
 //! weight w1 "blk.0.attn_qkv.weight" +2048 F32 [512, 2048]
-//! state s0 kv_heads=8 head_dim=64 v_head_dim=64 ty=F16 positions=4096
+//! state s0 kv_heads=8 head_dim=64 v_head_dim=64 ty=f16 positions=4096
 //! input v0 "tokens" U32 [%0]
 //! v1 = embed(v0, w0) scale=1
 //! v2 = norm(v1, w1, _) kind=rms eps=0.00001 offset=0 group=2048 @0

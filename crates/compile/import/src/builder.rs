@@ -10,7 +10,7 @@ use crate::{
 };
 use graph::{Graph, Input, Type, ValueId};
 use plan::op::{Attention, Binary, Experts, Gating, Mask, Norm, Op, Rope, RopePairs, Unary};
-use plan::{Dim, KvCache, Weight, WeightId};
+use plan::{Dim, KvCache, KvType, Weight, WeightId};
 use std::num::NonZeroU32;
 use tensor::{DType, Shape, TensorType};
 
@@ -32,8 +32,8 @@ pub struct Options {
     pub rows: u64,
     /// Positions that the caches hold.
     pub context: u64,
-    /// How keys and values are stored: F32 or F16.
-    pub kv: DType,
+    /// How keys and values are stored.
+    pub kv: KvType,
     /// What is wanted.
     pub output: Output,
 }

@@ -12,7 +12,7 @@ pub(crate) use sampling::SamplingArgs;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use engine::WeightPlace;
 use std::{num::NonZeroUsize, path::PathBuf};
-use tensor::{Bytes, DType, Shape};
+use tensor::{Bytes, Shape};
 use text::template::CivilTime;
 
 const ABOUT: &str = "Fits models into devices, says beforehand that they fit, and runs them.";
@@ -117,15 +117,21 @@ pub(crate) struct ModelArgs {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum KvType {
+    /// Single precision
     F32,
+    /// Half precision
     F16,
+    /// Bytes with scales: half of f16
+    #[value(name = "q8_0")]
+    Q8,
 }
 
-impl From<KvType> for DType {
+impl From<KvType> for plan::KvType {
     fn from(ty: KvType) -> Self {
         match ty {
             KvType::F32 => Self::F32,
             KvType::F16 => Self::F16,
+            KvType::Q8 => Self::Q8_0,
         }
     }
 }

@@ -266,7 +266,7 @@ pub(crate) fn does_not_fit(what: &DoesNotFit) -> Failure {
         .map(|advice| {
             json!({
                 "ctx": advice.context,
-                "kv": advice.kv.name().to_ascii_lowercase(),
+                "kv": advice.kv.name(),
                 "chunk": advice.chunk,
                 "need": advice.need.0,
             })

@@ -41,8 +41,9 @@ pub use engine::{
     network::{Array, ArrayError, Network, NetworkPlan, Stream as NetworkStream},
 };
 pub use import::settings::Pooling;
+pub use plan::KvType;
 pub use plan::{Buffer, BufferKind, Control, Promise, Uncontrolled};
-pub use tensor::{Bytes, DType};
+pub use tensor::Bytes;
 pub use text::{
     Special, TokenId, Tokenizer,
     stop::{InvalidStop, StopStrings},

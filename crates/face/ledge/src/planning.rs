@@ -2,9 +2,10 @@
 
 use crate::{EMBEDDED_MODEL, Error, LanguageModel};
 use engine::{Fit, ModelFile, Request};
+use plan::KvType;
 use plan::{Buffer, Control, Promise, Uncontrolled};
 use std::{num::NonZeroUsize, path::Path, sync::Arc};
-use tensor::{Bytes, DType};
+use tensor::Bytes;
 
 /// What is asked of a model; [`Plan::solve`] tells whether it can be had.
 #[derive(Clone, Debug)]
@@ -49,9 +50,9 @@ impl Plan {
         self
     }
 
-    /// Asks for keys and values of this type: F32 or F16.
+    /// Asks for keys and values of this type.
     #[must_use]
-    pub fn kv(mut self, ty: DType) -> Self {
+    pub fn kv(mut self, ty: KvType) -> Self {
         self.request.kv = ty;
         self
     }

@@ -10,9 +10,9 @@ use crate::{
 };
 use cpu::CpuBackend;
 use import::{Imported, Options, Output};
-use plan::{BufferKind, Control, Plan, Promise};
+use plan::{BufferKind, Control, KvType, Plan, Promise};
 use std::{fmt, num::NonZeroUsize, path::PathBuf, sync::Arc};
-use tensor::{Bytes, DType};
+use tensor::Bytes;
 
 /// The context that is planned for when none is asked for, if the model has more.
 pub const CONTEXT_DEFAULT: u64 = 8192;
@@ -42,8 +42,8 @@ pub struct Request {
     pub context: Option<u64>,
     /// The most memory that may be taken.
     pub memory: Option<Bytes>,
-    /// How keys and values are stored: F32 or F16.
-    pub kv: DType,
+    /// How keys and values are stored.
+    pub kv: KvType,
     /// Tokens of one run of a prompt.
     pub chunk: u64,
     /// Rows of logits of one run.
@@ -65,7 +65,7 @@ impl Default for Request {
         Self {
             context: None,
             memory: None,
-            kv: DType::F16,
+            kv: KvType::F16,
             chunk: CHUNK_DEFAULT,
             rows: 1,
             threads: None,
@@ -83,7 +83,7 @@ pub struct Advice {
     /// Positions.
     pub context: u64,
     /// How keys and values are stored.
-    pub kv: DType,
+    pub kv: KvType,
     /// Tokens of one run.
     pub chunk: u64,
     /// What that takes.
@@ -92,8 +92,8 @@ pub struct Advice {
 
 impl fmt::Display for Advice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kv = self.kv.name().to_ascii_lowercase();
-        write!(f, "--ctx {} --kv {kv} --chunk {} ({})", self.context, self.chunk, self.need)
+        let Self { context, kv, chunk, need } = self;
+        write!(f, "--ctx {context} --kv {kv} --chunk {chunk} ({need})")
     }
 }
 
@@ -349,7 +349,7 @@ impl Planner<'_> {
         Ok((fits > 0).then(|| (fits * plan::state::KV_PAGE).min(most)))
     }
 
-    /// The nearest settings that fit: as asked but with less context, with 16-bit caches, with
+    /// The nearest settings that fit: as asked but with less context, with smaller caches, with
     /// shorter runs.
     fn advice(
         &self,
@@ -358,8 +358,8 @@ impl Planner<'_> {
         have: Bytes,
     ) -> Result<Vec<Advice>, EngineError> {
         let mut list: Vec<Advice> = Vec::new();
-        for (kv, chunk) in
-            [(request.kv, request.chunk), (DType::F16, request.chunk), (DType::F16, 64)]
+        let smallest = KvType::Q8_0;
+        for (kv, chunk) in [(request.kv, request.chunk), (smallest, request.chunk), (smallest, 64)]
         {
             let tried = Request { kv, chunk: chunk.min(request.chunk), ..request.clone() };
             if let Some(context) = self.largest_context(most, &tried, have)? {

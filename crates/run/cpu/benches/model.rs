@@ -9,8 +9,8 @@
 use ledge_cpu::CpuBackend;
 use plan::op::{Attention, Binary, Mask, Norm, NormKind, Rope, RopePairs, Unary};
 use plan::{
-    Backend, BufferId, BufferKind, Dim, Grant, KvCache, Op, Operand, Plan, Port, ReadError, Slot,
-    StateId, Step, Symbol, SymbolId, Uncontrolled, Weight, WeightId, WeightSource,
+    Backend, BufferId, BufferKind, Dim, Grant, KvCache, KvType, Op, Operand, Plan, Port, ReadError,
+    Slot, StateId, Step, Symbol, SymbolId, Uncontrolled, Weight, WeightId, WeightSource,
 };
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
@@ -137,7 +137,7 @@ fn model(positions: u64) -> Plan {
             kv_heads: size(KV_HEADS),
             head_dim: size(HEAD),
             v_head_dim: size(HEAD),
-            ty: DType::F16,
+            ty: KvType::F16,
             positions,
         });
         let attention = Op::Attention(Attention {

@@ -151,9 +151,12 @@ impl Program for CpuProgram {
         for bytes in kinds.into_iter().chain([kv, self.scratch]) {
             grant.take(bytes)?;
         }
-        let region = |bytes| Region::touched(bytes).map_err(|_| LoadError::Memory { bytes });
+        let mut team = self.pool.team();
+        let mut region =
+            |bytes| Region::touched(bytes, &mut team).map_err(|_| LoadError::Memory { bytes });
         let (values, kv, scratch) =
             (region(self.layout.bytes)?, region(kv)?, region(self.scratch)?);
+        drop(team);
         Ok(Box::new(CpuState::new(self, values, kv, scratch)))
     }
 }

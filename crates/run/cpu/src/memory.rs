@@ -6,6 +6,7 @@
 //! refusal is an error, never an abort.
 #![expect(unsafe_code, reason = "maps memory")]
 
+use crate::pool::{Parts, Team};
 use core::ptr::NonNull;
 use std::fmt;
 use tensor::Bytes;
@@ -51,12 +52,13 @@ impl Region {
     ///
     /// # Errors
     /// If the system refuses.
-    pub fn touched(bytes: Bytes) -> Result<Self, Refused> {
+    pub fn touched(bytes: Bytes, team: &mut Team<'_>) -> Result<Self, Refused> {
         let mut region = Self::new(bytes)?;
-        for byte in region.bytes_mut().iter_mut().step_by(PAGE) {
-            // SAFETY: a reference is valid for a write; volatile, as the value is already zero.
-            unsafe { core::ptr::write_volatile(byte, 0) };
-        }
+        // The system clears a page where it is first touched, so all threads share that work.
+        let len = region.len / HUGE * HUGE;
+        let (whole, rest) = region.bytes_mut().split_at_mut(len);
+        team.rows(whole, HUGE, &Parts::none(), |_, _, pages| touch(pages));
+        touch(rest);
         Ok(region)
     }
 
@@ -70,6 +72,14 @@ impl Region {
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         // SAFETY: as above, and the borrow is exclusive.
         unsafe { core::slice::from_raw_parts_mut(self.base.as_ptr(), self.len) }
+    }
+}
+
+/// Writes a byte of each page.
+fn touch(bytes: &mut [u8]) {
+    for byte in bytes.iter_mut().step_by(PAGE) {
+        // SAFETY: a reference is valid for a write; volatile, as the value is already zero.
+        unsafe { core::ptr::write_volatile(byte, 0) };
     }
 }
 
@@ -176,11 +186,15 @@ mod os {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pool::Pool;
+    use core::num::NonZeroUsize;
 
     #[test]
     fn regions_are_zeroed_aligned_and_writable() {
+        let pool = Pool::new(NonZeroUsize::new(2).expect("two")).expect("two threads");
+        let mut team = pool.team();
         for len in [0, 1, 64, 4097, HUGE - 1, HUGE, 3 * HUGE + 5] {
-            let mut region = Region::touched(Bytes(len as u64)).expect("a few MiB");
+            let mut region = Region::touched(Bytes(len as u64), &mut team).expect("a few MiB");
             assert_eq!(region.bytes().len(), len);
             let align = if len >= HUGE { HUGE } else { 64 };
             assert_eq!(region.bytes().as_ptr().addr() % align, 0, "{len}");

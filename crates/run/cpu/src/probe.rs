@@ -21,7 +21,8 @@ pub struct Probe {
 impl Probe {
     /// Takes the memory and touches it. It should be a multiple of the last cache.
     pub(crate) fn new(pool: Arc<Pool>, isa: Isa, bytes: Bytes) -> Result<Self, Refused> {
-        Ok(Self { pool, isa, region: Region::touched(bytes)? })
+        let region = Region::touched(bytes, &mut pool.team())?;
+        Ok(Self { pool, isa, region })
     }
 
     /// Reads the memory once, each thread a part of its own; gives its size.

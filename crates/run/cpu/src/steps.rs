@@ -168,12 +168,6 @@ pub(crate) fn check(step: &Step, plan: &Plan) -> Result<(), Refusal> {
             return Err(weight.refuse(NAME));
         }
     }
-    if let Operand::State(id) = step.input(3) {
-        let ty = plan.states[id.0 as usize].ty;
-        if !matches!(ty, DType::F32 | DType::F16) {
-            return refuse(format!("caches of type {ty} are not supported"));
-        }
-    }
     Ok(())
 }
 
@@ -199,7 +193,11 @@ pub(crate) fn scratch(step: &Step, plan: &Plan, threads: usize) -> Bytes {
 /// Numbers below which dividing work costs more than it saves.
 const SMALL: usize = 4096;
 
-/// Calls `job(first_row, rows)` for all rows of `out`, by all threads where there are many.
+/// Numbers that stay in the first-level cache while a job goes over them several times.
+const CACHED: usize = 4096;
+
+/// Calls `job(first_row, rows)` for all rows of `out`, by all threads where there are many; few
+/// rows at a time, which stay cached.
 pub(crate) fn by_rows(
     team: &mut Team<'_>,
     out: &mut [f32],
@@ -209,7 +207,12 @@ pub(crate) fn by_rows(
     if out.len() == width || out.len() < SMALL {
         job(0, out);
     } else {
-        team.rows(out, width, &Parts::none(), |_, first, rows| job(first, rows));
+        let some = (CACHED / width).max(1);
+        team.rows(out, width, &Parts::none(), |_, first, rows| {
+            for (i, rows) in rows.chunks_mut(some * width).enumerate() {
+                job(first + i * some, rows);
+            }
+        });
     }
 }
 

@@ -16,6 +16,8 @@ use core::ops::Range;
 use tensor::F16;
 use tensor::cast::to_bytes;
 
+pub mod bytes;
+
 /// Positions of a page.
 pub const PAGE: usize = 64;
 
@@ -423,13 +425,18 @@ impl<T: Stored> Page<'_, T> {
         N
     }
 
-    /// Products of `N` queries with the 64 keys, each summed in ascending order of elements.
+    /// Products of `N` queries with the keys that are seen and some beside them, each summed in
+    /// ascending order of elements.
     #[inline(always)]
     fn dot<S: Simd, const N: usize>(&self, s: S, q: &[f32], out: &mut [[f32; PANEL]]) {
         let dim = self.head_dim;
         let (rows, _) = self.keys.as_chunks::<PANEL>();
         // Two panels at a time: enough chains to hide the latency, few enough registers.
         for pair in 0..PANELS / 2 {
+            let positions = 2 * pair * PANEL..2 * (pair + 1) * PANEL;
+            if overlap(&positions, &self.seen).is_empty() {
+                continue;
+            }
             let low = &rows[2 * pair * dim..][..dim];
             let high = &rows[(2 * pair + 1) * dim..][..dim];
             let mut sums = [[s.splat(0.0); 2]; N];

@@ -63,12 +63,11 @@ fn read_line(graph: &mut Graph, line: &str) -> Result<(), String> {
         "state" => {
             words.id('s', graph.states.len())?;
             let mut a = words.attributes()?;
-            let ty: String = a.take("ty")?;
             graph.state(KvCache {
                 kv_heads: a.take("kv_heads")?,
                 head_dim: a.take("head_dim")?,
                 v_head_dim: a.take("v_head_dim")?,
-                ty: dtype(&ty)?,
+                ty: a.take("ty")?,
                 positions: a.take("positions")?,
             });
             nothing_left(&a)?;

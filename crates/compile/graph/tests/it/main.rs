@@ -19,7 +19,7 @@ weight w8 "down" F16 [64, 128]
 weight w9 "router" F32 [4, 64]
 weight w10 "gate_experts" Q4_0 [4, 32, 64]
 weight w11 "down_experts" Q4_0 [4, 64, 32]
-state s0 kv_heads=2 head_dim=16 v_head_dim=16 ty=F16 positions=128
+state s0 kv_heads=2 head_dim=16 v_head_dim=16 ty=f16 positions=128
 input v0 "tokens" U32 [%0]
 input v1 "rows" U32 [%1]
 v2 = embed(v0, w0) scale=8

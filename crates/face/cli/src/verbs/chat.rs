@@ -30,7 +30,7 @@ pub(crate) fn run(args: &Chat, scene: &Scene) -> Result<()> {
     let request = model::request(&args.model);
     let lm = model::load(&file, request, &scene.interrupt, &scene.manner)?;
     let load = begin.elapsed();
-    let kv = format!("{:?}", args.model.kv).to_ascii_lowercase();
+    let kv = plan::KvType::from(args.model.kv).name();
     let mut chat = template::chat(&lm, &args.template)?;
     let fresh = |chat: &mut ledge::Chat| {
         chat.conversation().messages.clear();
@@ -67,7 +67,7 @@ pub(crate) fn run(args: &Chat, scene: &Scene) -> Result<()> {
             }
             text => chat.user(text),
         }
-        let mut report = Report::begin(&lm, &kv, sampling.seed, load);
+        let mut report = Report::begin(&lm, kv, sampling.seed, load);
         if let Some(notice) = notice.take() {
             report.notice(&scene.manner, &notice);
         }

@@ -12,7 +12,7 @@ use formats::{Label, TensorTable, gguf::Gguf};
 use import::{Options, Output as Wanted};
 use serde_json::{Map, Value, json};
 use std::{collections::BTreeMap, path::Path};
-use tensor::{Bytes, DType};
+use tensor::Bytes;
 
 /// Keys that say who made a model and what may be done with it.
 const LICENCE_KEYS: [&str; 9] = [
@@ -82,7 +82,7 @@ fn graph(file: &ModelFile) -> Result<String> {
     let context = model.settings.context.clamp(1, engine::fit::CONTEXT_DEFAULT);
     let output = if model.family.encoder { Wanted::Hidden } else { Wanted::Logits };
     let tokens = context.min(engine::fit::CHUNK_DEFAULT);
-    let options = Options { tokens, rows: 1, context, kv: DType::F16, output };
+    let options = Options { tokens, rows: 1, context, kv: plan::KvType::F16, output };
     let built = model.build(&options);
     let built = built
         .map_err(|source| EngineError::Import { file: file.label().to_owned(), source })

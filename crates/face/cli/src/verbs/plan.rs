@@ -85,7 +85,7 @@ fn object(solved: &Solved, memory: Option<Bytes>, refusal: Option<&DoesNotFit>) 
         list.map(|advice| {
             json!({
                 "ctx": advice.context,
-                "kv": advice.kv.name().to_ascii_lowercase(),
+                "kv": advice.kv.name(),
                 "chunk": advice.chunk,
                 "need": advice.need.0,
             })

@@ -38,8 +38,8 @@ pub(crate) fn run(args: &Run, scene: &Scene) -> Result<()> {
     let begin = Instant::now();
     let request = model::request(&args.model);
     let lm = model::load(&file, request, &scene.interrupt, &scene.manner)?;
-    let kv = format!("{:?}", args.model.kv).to_ascii_lowercase();
-    let mut report = Report::begin(&lm, &kv, sampling.seed, begin.elapsed());
+    let kv = plan::KvType::from(args.model.kv).name();
+    let mut report = Report::begin(&lm, kv, sampling.seed, begin.elapsed());
     if !args.chat && file.template().is_some() {
         let notice = "the model has a chat template; --chat makes the prompt a user's turn";
         report.notice(&scene.manner, notice);

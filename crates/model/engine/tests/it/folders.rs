@@ -4,7 +4,6 @@ use import::Output;
 use ledge_engine::{ModelFile, Request, eval::each_row};
 use plan::Uncontrolled;
 use std::{fs, path::Path, sync::Arc};
-use tensor::DType;
 use text::TokenId;
 
 /// Largest difference over the golden's spread, as for GGUF files.
@@ -32,7 +31,7 @@ fn folders_give_the_logits_of_transformers() {
         // An encoder sees all positions at once; the others are run in two chunks and a rest.
         let chunk = if encoder { u64::from(positions) } else { 20 };
         let request = Request {
-            kv: DType::F32,
+            kv: plan::KvType::F32,
             chunk,
             rows: chunk,
             output: if encoder { Output::Hidden } else { Output::Logits },

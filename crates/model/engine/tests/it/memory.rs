@@ -2,8 +2,9 @@
 
 use crate::{house, load, request};
 use ledge_engine::{EngineError, ModelFile, Request};
+use plan::KvType;
 use std::sync::Arc;
-use tensor::{Bytes, DType};
+use tensor::Bytes;
 
 /// A request that does not depend on what other tests hold.
 fn fixed() -> Request {
@@ -13,7 +14,7 @@ fn fixed() -> Request {
 #[test]
 fn what_does_not_fit_is_refused_with_settings_that_do() {
     let model = Arc::new(ModelFile::open(&house()).unwrap());
-    let full = Request { kv: DType::F32, context: Some(2048), ..fixed() };
+    let full = Request { kv: KvType::F32, context: Some(2048), ..fixed() };
     let need = model.fit(&full).unwrap().promise().total();
     let memory = Some(Bytes(need.0 - 1024 * 1024));
     let refused = model.fit(&Request { memory, ..full.clone() }).unwrap_err();

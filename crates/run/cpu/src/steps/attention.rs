@@ -3,31 +3,30 @@
 //! Few tokens over a long cache are divided by segments of positions, many tokens by tiles of
 //! tokens; both add the same segments in the same order, so the results are the same bits.
 
+mod cache;
+
 use super::{Frame, Maker, float_bytes, floats};
 use crate::layout::{View, borrow, numbers_mut};
 use crate::pool::{Parts, Split, Team, Tiles};
+use cache::{Attend, Cache, Numbers, Quants};
 use core::ops::Range;
 use kernels::Isa;
-use kernels::attention::{
-    Head, PAGE, Partial, Queries, SEGMENT, Scores, Sight, Stored, attend, scratch_len, store_key,
-    store_value,
-};
+use kernels::attention::{PAGE, Partial, Queries, SEGMENT, Scores, Sight};
 use plan::op::{self, Mask};
-use plan::{Operand, Plan, Step};
-use tensor::cast::Number;
-use tensor::{Bytes, DType, F16};
+use plan::{KvCache, KvType, Operand, Plan, Step};
+use tensor::{Bytes, F16};
 
 /// Tokens up to which work is divided by segments.
 const FEW: usize = 4;
 
 /// Queries of a tile, roughly.
-const TILE: usize = 32;
+const TILE: usize = 48;
 
 /// Where keys and values of a layer are.
 #[derive(Clone, Copy, Debug)]
 enum Place {
-    /// In the cache, from this byte on.
-    Cache { start: usize, ty: DType },
+    /// In the cache, so many bytes from this one on.
+    Cache { start: usize, len: usize, ty: KvType },
     /// In scratch, as numbers: nothing is kept.
     Scratch,
 }
@@ -75,20 +74,15 @@ impl Sizes {
         }
     }
 
-    /// Elements of one head's keys and values.
-    fn head_len(&self) -> usize {
-        self.positions * (self.head_dim + self.v_head_dim)
-    }
-
     /// Tokens of a tile.
     fn tile(&self) -> usize {
         (TILE / self.group).max(1)
     }
 
-    /// Numbers that `queries` queries of one worker need.
+    /// Numbers that `queries` queries of one worker need, however keys and values are stored.
     fn worker_len(&self, queries: usize) -> usize {
         queries * self.head_dim
-            + scratch_len(queries, self.v_head_dim)
+            + Numbers::<f32>::scratch_len(self, queries).max(Quants::scratch_len(self, queries))
             + Partial::len(queries, self.v_head_dim)
     }
 
@@ -112,7 +106,7 @@ pub(super) fn scratch(step: &Step, plan: &Plan, op: op::Attention, threads: usiz
     let own = match step.input(3) {
         Operand::State(_) => 0,
         Operand::Slot(_) | Operand::Weight(_) | Operand::Absent => {
-            float_bytes(sizes.kv_heads * sizes.head_len())
+            float_bytes(sizes.kv_heads * Numbers::<f32>::head_len(&sizes))
         }
     };
     Bytes((own + sizes.segments_bytes() + threads * sizes.worker_bytes()) as u64)
@@ -123,9 +117,10 @@ impl Attention {
         let place = match step.input(3) {
             Operand::State(id) => {
                 let states = &maker.plan.states;
-                let before = states[..id.0 as usize].iter().map(plan::KvCache::bytes);
-                let start = before.sum::<Bytes>().to_usize().expect("caches fit in memory");
-                Place::Cache { start, ty: states[id.0 as usize].ty }
+                let (before, own) = (&states[..id.0 as usize], &states[id.0 as usize]);
+                let [start, len] = [before.iter().map(KvCache::bytes).sum(), own.bytes()]
+                    .map(|bytes| bytes.to_usize().expect("caches fit in memory"));
+                Place::Cache { start, len, ty: own.ty }
             }
             Operand::Slot(_) | Operand::Weight(_) | Operand::Absent => Place::Scratch,
         };
@@ -143,51 +138,41 @@ impl Attention {
     }
 
     pub(super) fn run(&self, frame: &mut Frame<'_, '_>) {
-        let len = self.sizes.kv_heads * self.sizes.head_len();
-        let scratch = &mut *frame.scratch;
-        let [write, q, k, v] =
-            [&self.out, &self.q, &self.k, &self.v].map(|view| view.range(frame.extents));
-        let ([out], [q, k, v]) = borrow(frame.values, &[write], &[q, k, v]);
-        let operands = Operands { out, q, k, v };
         match self.place {
-            Place::Cache { start, ty: DType::F16 } => {
-                let cache = &mut frame.kv[start..][..2 * len];
-                let cache = numbers_mut::<F16>(cache);
-                self.over(frame.team, cache, operands, frame.isa, frame.position, scratch);
+            Place::Cache { ty: KvType::F32, .. } | Place::Scratch => {
+                self.over::<Numbers<f32>>(frame);
             }
-            Place::Cache { start, .. } => {
-                let cache = &mut frame.kv[start..][..4 * len];
-                let cache = numbers_mut::<f32>(cache);
-                self.over(frame.team, cache, operands, frame.isa, frame.position, scratch);
-            }
-            Place::Scratch => {
-                let (own, scratch) = scratch.split_at_mut(float_bytes(len));
-                self.over(frame.team, &mut floats(own)[..len], operands, frame.isa, 0, scratch);
-            }
+            Place::Cache { ty: KvType::F16, .. } => self.over::<Numbers<F16>>(frame),
+            Place::Cache { ty: KvType::Q8_0, .. } => self.over::<Quants>(frame),
         }
     }
 
-    /// Stores keys and values from position `first` on, then attends.
-    fn over<T: Stored + Number>(
-        &self,
-        team: &mut Team<'_>,
-        cache: &mut [T],
-        operands: Operands<'_>,
-        isa: Isa,
-        first: usize,
-        scratch: &mut [u8],
-    ) {
-        let Sizes { kv_heads, group, head_dim, v_head_dim, positions, .. } = self.sizes;
-        let Operands { out, q, k, v } = operands;
+    /// Stores keys and values, then attends.
+    fn over<C: Cache>(&self, frame: &mut Frame<'_, '_>) {
+        let [write, q, k, v] =
+            [&self.out, &self.q, &self.k, &self.v].map(|view| view.range(frame.extents));
+        let ([out], [q, k, v]) = borrow(frame.values, &[write], &[q, k, v]);
+        let (team, isa, sizes) = (&mut *frame.team, frame.isa, &self.sizes);
+        let head_len = C::head_len(sizes);
+        let bytes = sizes.kv_heads * head_len * size_of::<C::Element>();
+        let (cache, first, scratch) = match self.place {
+            Place::Cache { start, len, .. } => {
+                debug_assert_eq!(bytes, len, "the plan promises what the kernels use");
+                (&mut frame.kv[start..][..bytes], frame.position, &mut *frame.scratch)
+            }
+            Place::Scratch => {
+                let (own, scratch) = frame.scratch.split_at_mut(bytes.next_multiple_of(64));
+                (&mut own[..bytes], 0, scratch)
+            }
+        };
+        let cache = numbers_mut::<C::Element>(cache);
+        let Sizes { kv_heads, group, head_dim, v_head_dim, .. } = *sizes;
         let tokens = q.len() / (kv_heads * group * head_dim);
-        let head_len = self.sizes.head_len();
-        let store = |head: usize, cache: &mut [T]| {
-            let (keys, values) = cache.split_at_mut(positions * head_dim);
+        let store = |head: usize, cache: &mut [C::Element]| {
             for token in 0..tokens {
                 let key = &k[(token * kv_heads + head) * head_dim..][..head_dim];
-                store_key(keys, first + token, key);
                 let value = &v[(token * kv_heads + head) * v_head_dim..][..v_head_dim];
-                store_value(values, first + token, value);
+                C::store(isa, sizes, cache, first + token, key, value);
             }
         };
         if tokens < FEW {
@@ -208,7 +193,7 @@ impl Attention {
             Mask::Full => Sight::All(tokens),
         };
         let seen = sight.from(first).start..sight.from(first + tokens - 1).end;
-        let run = Run {
+        let run = Run::<C> {
             task: self,
             cache: &*cache,
             q,
@@ -227,18 +212,10 @@ impl Attention {
     }
 }
 
-/// The values of one run.
-struct Operands<'a> {
-    out: &'a mut [f32],
-    q: &'a [f32],
-    k: &'a [f32],
-    v: &'a [f32],
-}
-
 /// One attention over stored keys and values.
-struct Run<'a, T> {
+struct Run<'a, C: Cache> {
     task: &'a Attention,
-    cache: &'a [T],
+    cache: &'a [C::Element],
     q: &'a [f32],
     isa: Isa,
     first: usize,
@@ -246,7 +223,7 @@ struct Run<'a, T> {
     segments: Range<usize>,
 }
 
-impl<T: Stored> Run<'_, T> {
+impl<C: Cache> Run<'_, C> {
     /// Sums the queries of `tokens` for one head over `segments` into `total`.
     fn sum(
         &self,
@@ -262,13 +239,13 @@ impl<T: Stored> Run<'_, T> {
         for (token, out) in tokens.clone().zip(queries.chunks_exact_mut(width)) {
             out.copy_from_slice(&self.q[token * row + head * width..][..width]);
         }
-        let cache = &self.cache[head * sizes.head_len()..][..sizes.head_len()];
-        let (keys, values) = cache.split_at(sizes.positions * sizes.head_dim);
-        let head = Head { keys, values, head_dim: sizes.head_dim, v_head_dim: sizes.v_head_dim };
+        let len = C::head_len(sizes);
+        let cache = &self.cache[head * len..][..len];
         let first = self.first + tokens.start;
         let queries = Queries { elements: queries, group: sizes.group, first, sight: self.sight };
         total.clear();
-        attend(self.isa, self.task.scores, &head, &queries, segments, scratch, total);
+        let (isa, scores) = (self.isa, self.task.scores);
+        C::attend(sizes, cache, Attend { isa, scores, queries, segments, scratch, total });
     }
 
     /// A task is a tile of tokens and a head.

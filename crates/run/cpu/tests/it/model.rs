@@ -177,7 +177,7 @@ pub(crate) struct Layers {
     pub(crate) window: Option<u32>,
     pub(crate) soft_cap: Option<f32>,
     pub(crate) pairs: RopePairs,
-    pub(crate) kv: DType,
+    pub(crate) kv: KvType,
     pub(crate) activation: Unary,
     pub(crate) norm: NormKind,
     /// Experts and how many are used, in place of the gated product.
@@ -192,7 +192,7 @@ pub(crate) const LAYERS: Layers = Layers {
     window: None,
     soft_cap: None,
     pairs: RopePairs::Interleaved,
-    kv: DType::F32,
+    kv: KvType::F32,
     activation: Unary::Silu,
     norm: NormKind::Rms,
     experts: None,

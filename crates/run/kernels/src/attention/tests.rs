@@ -2,7 +2,7 @@ use super::*;
 use std::{vec, vec::Vec};
 
 /// Numbers between -1 and 1 that look random.
-fn noise(seed: u32, len: usize) -> Vec<f32> {
+pub(super) fn noise(seed: u32, len: usize) -> Vec<f32> {
     let mut x = seed.wrapping_mul(2_654_435_761) | 1;
     let mut next = || {
         x ^= x << 13;
@@ -13,16 +13,16 @@ fn noise(seed: u32, len: usize) -> Vec<f32> {
     (0..len).map(|_| next()).collect()
 }
 
-struct Case {
-    positions: usize,
-    head_dim: usize,
-    v_head_dim: usize,
-    group: usize,
-    sight: Sight,
-    soft_cap: Option<f32>,
+pub(super) struct Case {
+    pub(super) positions: usize,
+    pub(super) head_dim: usize,
+    pub(super) v_head_dim: usize,
+    pub(super) group: usize,
+    pub(super) sight: Sight,
+    pub(super) soft_cap: Option<f32>,
 }
 
-const CASE: Case = Case {
+pub(super) const CASE: Case = Case {
     positions: 90,
     head_dim: 8,
     v_head_dim: 8,
@@ -31,8 +31,20 @@ const CASE: Case = Case {
     soft_cap: None,
 };
 
+pub(super) const CASES: [Case; 9] = [
+    CASE,
+    Case { group: 3, positions: 70, ..CASE },
+    Case { head_dim: 80, v_head_dim: 48, ..CASE },
+    Case { sight: Sight::Last(1), ..CASE },
+    Case { sight: Sight::Last(20), positions: 200, ..CASE },
+    Case { sight: Sight::Last(70), positions: 600, ..CASE },
+    Case { sight: Sight::All(90), ..CASE },
+    Case { soft_cap: Some(0.7), ..CASE },
+    Case { positions: 1100, group: 2, ..CASE },
+];
+
 /// Attention of every query at every position, in double precision.
-fn oracle(case: &Case, q: &[f32], k: &[f32], v: &[f32]) -> Vec<f64> {
+pub(super) fn oracle(case: &Case, q: &[f32], k: &[f32], v: &[f32]) -> Vec<f64> {
     let mut out = Vec::new();
     for position in 0..case.positions {
         for query in q.chunks_exact(case.head_dim).skip(position * case.group).take(case.group) {
@@ -109,17 +121,7 @@ fn run<T: Stored>(
 
 #[test]
 fn attention_agrees_with_double_precision_however_it_is_cut() {
-    for case in [
-        CASE,
-        Case { group: 3, positions: 70, ..CASE },
-        Case { head_dim: 80, v_head_dim: 48, ..CASE },
-        Case { sight: Sight::Last(1), ..CASE },
-        Case { sight: Sight::Last(20), positions: 200, ..CASE },
-        Case { sight: Sight::Last(70), positions: 600, ..CASE },
-        Case { sight: Sight::All(90), ..CASE },
-        Case { soft_cap: Some(0.7), ..CASE },
-        Case { positions: 1100, group: 2, ..CASE },
-    ] {
+    for case in CASES {
         let q = noise(1, case.positions * case.group * case.head_dim);
         let k = noise(2, case.positions * case.head_dim);
         let v = noise(3, case.positions * case.v_head_dim);

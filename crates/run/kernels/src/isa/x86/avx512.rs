@@ -179,6 +179,18 @@ impl Simd for Avx512Vnni {
         fn dot_pairs(acc: __m512i, w: __m512i, x: i32) -> __m512i {
             dpwssd(acc, w, _mm512_set1_epi32(x))
         }
+        fn sum(a: __m512) -> f32 {{
+            let a = _mm256_add_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps::<1>(a));
+            let a = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps::<1>(a));
+            let a = _mm_add_ps(a, _mm_movehl_ps(a, a));
+            _mm_cvtss_f32(_mm_add_ss(a, _mm_movehdup_ps(a)))
+        }}
+        fn max_lane(a: __m512) -> f32 {{
+            let a = _mm256_max_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps::<1>(a));
+            let a = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps::<1>(a));
+            let a = _mm_max_ps(a, _mm_movehl_ps(a, a));
+            _mm_cvtss_f32(_mm_max_ss(a, _mm_movehdup_ps(a)))
+        }}
         fn sum_i(a: __m512i) -> i32 { _mm512_reduce_add_epi32(a) }
         fn max_lane_i(a: __m512i) -> i32 { _mm512_reduce_max_epi32(a) }
     }
