@@ -144,7 +144,9 @@ pub(crate) fn multiply<const N: usize>(
     let mut outs =
         products.map(|product| Tiles::new(product.out, product.matrix.outputs, rows, LANES));
     let work = rows.saturating_mul(matrices.iter().map(Matrix::packed_bytes).sum());
-    let split = if work < SMALL { Split::Caller } else { Split::Runs(2) };
+    // Of many tokens a panel is worth sharing, of few it is read in a microsecond.
+    let grain = if rows < MANY { 2 } else { 1 };
+    let split = if work < SMALL { Split::Caller } else { Split::Runs(grain) };
     team.tiles(&mut outs, &Parts::none(), split, |_, which, mut tile| {
         let (panels, bias) = &each[which];
         let columns = tile.columns();

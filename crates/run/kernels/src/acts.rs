@@ -195,35 +195,13 @@ pub(crate) struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    /// The tiles' records of `k` elements from element `from` on.
-    pub(crate) const fn records(&self, from: usize, k: usize) -> Records<'a> {
+    /// The records of tile `i` for `k` elements from element `from` on.
+    pub(crate) fn records(&self, i: usize, from: usize, k: usize) -> &'a [u8] {
+        let tile_bytes = self.bytes.len() / (self.tokens / self.width);
         let record_bytes = self.width * self.kind.record_bytes();
-        Records {
-            width: self.width,
-            start: from / self.kind.record_k() * record_bytes,
-            len: k / self.kind.record_k() * record_bytes,
-            tile_bytes: self.bytes.len() / (self.tokens / self.width),
-            bytes: self.bytes,
-        }
-    }
-}
-
-/// The same records of consecutive tiles of one width.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Records<'a> {
-    /// Tokens in a tile.
-    pub width: usize,
-    start: usize,
-    len: usize,
-    tile_bytes: usize,
-    bytes: &'a [u8],
-}
-
-impl<'a> Records<'a> {
-    /// The records of tile `i`.
-    #[inline(always)]
-    pub(crate) fn of_tile(&self, i: usize) -> &'a [u8] {
-        &self.bytes[i * self.tile_bytes + self.start..][..self.len]
+        let start = i * tile_bytes + from / self.kind.record_k() * record_bytes;
+        let len = k / self.kind.record_k() * record_bytes;
+        &self.bytes[start..start + len]
     }
 }
 

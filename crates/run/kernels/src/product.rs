@@ -34,9 +34,7 @@ mod dense;
 mod tile;
 mod unpack;
 
-use dense::{
-    BlockForm, DenseTiles, Form, Minimums16, Minimums32, Slice, SuperForm, Zero16, Zero32,
-};
+use dense::{BlockForm, DenseTile, Form, Minimums16, Minimums32, Slice, SuperForm, Zero16, Zero32};
 use tile::{BlockTile, NumberTile, Operands, SuperTile, narrow_limit};
 use unpack::{UnpackBlocks, UnpackSuper};
 
@@ -46,15 +44,26 @@ const TILE_MAX: usize = 12;
 /// Bytes of panels that are kept in the second-level cache while all tiles pass over them.
 const CACHED_PANELS: usize = 256 << 10;
 
-/// Slices of 256 elements that are unpacked at once: together with a tile's quants they stay in
-/// the first-level cache.
-const SLICES: usize = 2;
+/// About how many elements of k are unpacked at once: those of all panels that are unpacked
+/// together stay in the first-level cache with a tile's quants.
+const PIECE: usize = 640;
+
+/// Slices of 256 elements that hold a piece.
+const SLICES: usize = 3;
 
 /// Panels that are unpacked together.
 const PANELS: usize = 2;
 
-/// Tokens that share an unpacked slice.
-const SHARING: usize = 240;
+/// Tokens that share an unpacked slice: a multiple of every width of tile.
+const SHARING: usize = 264;
+
+/// Elements of k that are unpacked at once: equal pieces, as short ones do not pay for taking the
+/// sums up and putting them down.
+fn piece(weights: &Panels<'_>) -> usize {
+    let pieces = weights.k().div_ceil(PIECE);
+    let unit = if weights.ty().block_elements() == 256 { 256 } else { 128 };
+    weights.k().div_ceil(pieces).next_multiple_of(unit)
+}
 
 /// Computes some panels' rows for all tokens.
 ///
@@ -77,7 +86,7 @@ pub fn product(
     });
 }
 
-/// Computes some panels' rows for all tokens and hands them over in pieces of up to sixteen rows:
+/// Computes some panels' rows for all tokens and hands them over in pieces of a few rows:
 /// `each(token, first_row, values)`.
 ///
 /// Every token and row of the range comes exactly once; pieces come in no particular order.
@@ -102,7 +111,7 @@ pub fn product_each(
 
 /// Multiplies, unpacking in registers.
 fn fused(
-    multiply: fn(Isa, Operands<'_>),
+    multiply: fn(Isa, &mut Operands<'_>),
     weights: &Panels<'_>,
     panels: Range<usize>,
     acts: &Acts<'_>,
@@ -115,28 +124,31 @@ fn fused(
                 let mut sums = [[0.0; LANES]; TILE_MAX];
                 let sums = &mut sums[..tile.width];
                 let panel = weights.panel(idx);
-                multiply(acts.isa(), Operands { panel, tile: tile.bytes, out: sums });
+                multiply(acts.isa(), &mut Operands { panel, tile: tile.bytes, out: &mut *sums });
                 emit(weights, idx, tile.token, sums, each);
             }
         }
     }
 }
 
-/// Unpacked slices of one panel, and the sums of its rows for a group of tokens.
+/// Panels' unpacked slices, and the sums of their rows for a group of tokens.
 #[repr(C, align(64))]
 struct Unpacked {
-    slices: [Slice; SLICES],
-    sums: [[f32; LANES]; SHARING],
+    panels: [[Slice; SLICES]; PANELS],
+    sums: [[[f32; LANES]; PANELS]; SHARING],
 }
 
 impl Unpacked {
-    const EMPTY: Self = Self { slices: [Slice::EMPTY; SLICES], sums: [[0.0; LANES]; SHARING] };
+    #[expect(clippy::large_stack_arrays, reason = "the crate does not allocate")]
+    const EMPTY: Self =
+        Self { panels: [[Slice::EMPTY; SLICES]; PANELS], sums: [[[0.0; LANES]; PANELS]; SHARING] };
 }
 
 /// Multiplies, unpacking each slice of k once for a group of tokens.
 ///
-/// Two panels at a time, so that tokens' quants, which may not fit in the second-level cache, come
-/// from afar half as often. Takes 60 KiB of stack, as the crate does not allocate.
+/// Two panels at a time: a tile's quants come from the second-level cache once for both. Sums are
+/// handed over tile by tile, so that the lines that they go to are fetched while the next tile is
+/// multiplied. Takes 75 KiB of stack, as the crate does not allocate.
 fn dense(
     code: &DenseCode,
     weights: &Panels<'_>,
@@ -144,40 +156,44 @@ fn dense(
     acts: &Acts<'_>,
     each: &mut impl FnMut(usize, usize, &[f32]),
 ) {
-    let k = SLICES * 256;
-    let panel_slice_bytes = panel_bytes(weights.ty(), k).expect("it has a product");
-    #[expect(clippy::large_stack_arrays, reason = "the crate does not allocate")]
-    let mut scratch = [const { Unpacked::EMPTY }; PANELS];
+    let k = piece(weights);
+    let piece_bytes = panel_bytes(weights.ty(), k).expect("it has a product");
+    let mut scratch = Unpacked::EMPTY;
+    let Unpacked { panels: slices, sums } = &mut scratch;
     let mut first = 0;
     while first < acts.tokens() {
         let tokens = SHARING.min(acts.tokens() - first);
         for start in panels.clone().step_by(PANELS) {
             let count = PANELS.min(panels.end - start);
-            for one in &mut scratch[..count] {
-                one.sums[..tokens].fill([0.0; LANES]);
-            }
-            for at in (0..weights.panel_bytes()).step_by(panel_slice_bytes) {
+            sums[..tokens].fill([[0.0; LANES]; PANELS]);
+            for at in (0..weights.panel_bytes()).step_by(piece_bytes) {
                 let mut unpacked = 0;
-                for (i, one) in scratch[..count].iter_mut().enumerate() {
+                for (i, slices) in slices[..count].iter_mut().enumerate() {
                     let panel = &weights.panel(start + i)[at..];
-                    let panel = &panel[..panel.len().min(panel_slice_bytes)];
-                    unpacked = (code.unpack)(acts.isa(), panel, &mut one.slices);
+                    let panel = &panel[..panel.len().min(piece_bytes)];
+                    unpacked = (code.unpack)(acts.isa(), panel, slices);
                 }
-                let from = at / panel_slice_bytes * k;
+                let last = at + piece_bytes >= weights.panel_bytes();
                 for run in acts.runs(first, tokens) {
-                    for one in &mut scratch[..count] {
-                        let slice = dense::Operands {
-                            slices: &one.slices,
-                            tiles: run.records(from, unpacked),
+                    for i in 0..run.tokens / run.width {
+                        let token = run.token + i * run.width;
+                        let out = &mut sums[token - first..][..run.width];
+                        let mut tile = dense::Operands {
+                            panels: &slices[..count],
+                            tile: run.records(i, at / piece_bytes * k, unpacked),
                             narrow_limit: code.narrow_limit,
-                            out: &mut one.sums[run.token - first..][..run.tokens],
+                            out: &mut *out,
                         };
-                        (code.multiply)(acts.isa(), slice);
+                        (code.multiply)(acts.isa(), &mut tile);
+                        if last {
+                            let row = start * LANES;
+                            let rows = (count * LANES).min(weights.rows() - row);
+                            for (t, values) in out.iter().enumerate() {
+                                each(token + t, row, &values.as_flattened()[..rows]);
+                            }
+                        }
                     }
                 }
-            }
-            for (i, one) in scratch[..count].iter().enumerate() {
-                emit(weights, start + i, first, &one.sums[..tokens], each);
             }
         }
         first += tokens;
@@ -202,7 +218,7 @@ fn emit(
 /// The code for one type of weights.
 struct Kernel {
     /// Multiplies a panel with a tile.
-    fused: fn(Isa, Operands<'_>),
+    fused: fn(Isa, &mut Operands<'_>),
     /// The way of many tokens; none for plain numbers, where there is nothing to unpack.
     dense: Option<DenseCode>,
 }
@@ -211,8 +227,8 @@ struct Kernel {
 struct DenseCode {
     /// Unpacks whole units and says how many elements of k they are.
     unpack: fn(Isa, &[u8], &mut [Slice]) -> usize,
-    /// Multiplies what was unpacked with tiles.
-    multiply: fn(Isa, dense::Operands<'_>),
+    /// Multiplies what was unpacked with a tile.
+    multiply: fn(Isa, &mut dense::Operands<'_>),
     /// The largest peak at which integer sums of sub-blocks fit in 16 bits.
     narrow_limit: i32,
 }
@@ -225,14 +241,14 @@ impl Kernel {
 
     /// Blocks of 32.
     fn blocks<L: Blocks, M: Form>() -> Self {
-        let (unpack, multiply) = (UnpackBlocks::<L>::eval, DenseTiles::<M>::eval);
+        let (unpack, multiply) = (UnpackBlocks::<L>::eval, DenseTile::<M>::eval);
         let dense = Some(DenseCode { unpack, multiply, narrow_limit: 0 });
         Self { fused: BlockTile::<L>::eval, dense }
     }
 
     /// Super-blocks.
     fn super_blocks<L: SuperBlocks, M: Form>() -> Self {
-        let (unpack, multiply) = (UnpackSuper::<L>::eval, DenseTiles::<M>::eval);
+        let (unpack, multiply) = (UnpackSuper::<L>::eval, DenseTile::<M>::eval);
         let dense = Some(DenseCode { unpack, multiply, narrow_limit: narrow_limit::<L>() });
         Self { fused: SuperTile::<L>::eval, dense }
     }

@@ -2,16 +2,18 @@
 //!
 //! What differs between types of weights is gone once they are unpacked ([`Slice`]), so a few
 //! forms ([`Form`]) serve all types. Same operations in the same order as the fused kernels: the
-//! same bits. A slice of k stays in the first-level cache while all tiles pass over it.
+//! same bits. Slices of k stay in the first-level cache while all tiles pass over them.
 
 use core::marker::PhantomData;
 
-use super::tile::{
-    begin, centered, finish, fold_minimums, fold_super, is_narrow, number, quants, resume, scaled,
-    super_plane,
+use super::{
+    PANELS, SLICES,
+    tile::{
+        begin, centered, fold_minimums, fold_super, is_narrow, number, quants, scaled, super_plane,
+    },
 };
 use crate::{
-    acts::{ANCHOR, ActKind, Records, Terms},
+    acts::{ANCHOR, ActKind, Terms},
     isa::{Bound, Isa, Kernel, LANES, Simd, UpTo},
 };
 
@@ -48,61 +50,74 @@ impl Slice {
 /// What a dense kernel multiplies.
 #[derive(Debug)]
 pub(super) struct Operands<'a> {
-    /// Consecutive elements of a panel.
-    pub slices: &'a [Slice],
-    /// Records of tiles of one width for the same elements.
-    pub tiles: Records<'a>,
+    /// Consecutive elements of panels.
+    pub panels: &'a [[Slice; SLICES]],
+    /// A tile's records of the same elements.
+    pub tile: &'a [u8],
     /// The largest peak at which integer sums of sub-blocks fit in 16 bits.
     pub narrow_limit: i32,
-    /// The sums so far, `[tokens][16]`, which the products are added to.
-    pub out: &'a mut [[f32; LANES]],
+    /// The sums so far, `[width][panel][16]`, which the products are added to.
+    pub out: &'a mut [Sums],
 }
+
+/// A token's sums of the rows of each panel.
+pub(super) type Sums = [[f32; LANES]; PANELS];
 
 /// How unpacked weights are multiplied.
 pub(super) trait Form {
-    /// Adds the products of one tile to its sums.
+    /// Adds the products of one panel and a tile to `sums`.
     fn multiply<S: Simd, const N: usize>(
         s: S,
         slices: &[Slice],
         records: &[u8],
         narrow_limit: i32,
-        out: &mut [[f32; LANES]; N],
-    );
+        sums: [S::F; N],
+    ) -> [S::F; N];
 }
 
 /// The kernel of a form.
-pub(super) struct DenseTiles<'a, M>(Operands<'a>, PhantomData<M>);
+///
+/// By reference: a copied structure would be read in wider pieces than it was just written in,
+/// which waits for every store before it, such as those of the tile before to distant lines.
+pub(super) struct DenseTile<'r, 'a, M>(&'r mut Operands<'a>, PhantomData<M>);
 
-impl<M: Form> DenseTiles<'_, M> {
+impl<M: Form> DenseTile<'_, '_, M> {
     /// Multiplies on the instruction set `isa`.
-    pub(super) fn eval(isa: Isa, operands: Operands<'_>) {
-        isa.run_dots(DenseTiles::<M>(operands, PhantomData));
+    pub(super) fn eval(isa: Isa, operands: &mut Operands<'_>) {
+        isa.run_dots(DenseTile::<M>(operands, PhantomData));
     }
 }
 
-impl<M: Form> Kernel for DenseTiles<'_, M> {
+impl<M: Form> Kernel for DenseTile<'_, '_, M> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        match self.0.tiles.width {
-            1 => each::<S, M, 1>(s, self.0),
-            2 if S::TILE >= 2 => each::<S, M, 2>(s, self.0),
-            4 if S::TILE >= 4 => each::<S, M, 4>(s, self.0),
-            8 if S::TILE >= 8 => each::<S, M, 8>(s, self.0),
-            12 if S::TILE >= 12 => each::<S, M, 12>(s, self.0),
+        match self.0.out.len() {
+            1 => tile::<S, M, 1>(s, self.0),
+            2 if S::TILE >= 2 => tile::<S, M, 2>(s, self.0),
+            4 if S::TILE >= 4 => tile::<S, M, 4>(s, self.0),
+            8 if S::TILE >= 8 => tile::<S, M, 8>(s, self.0),
+            12 if S::TILE >= 12 => tile::<S, M, 12>(s, self.0),
             width => unreachable!("no tile has {width} tokens"),
         }
     }
 }
 
-/// Multiplies tile after tile.
+/// Multiplies panel after panel.
 #[inline(always)]
-fn each<S: Simd, M: Form, const N: usize>(s: S, operands: Operands<'_>) {
-    let Operands { slices, tiles, narrow_limit, out } = operands;
-    let (sums, _) = out.as_chunks_mut();
-    for i in 0..sums.len() {
-        M::multiply::<S, N>(s, slices, tiles.of_tile(i), narrow_limit, &mut sums[i]);
+fn tile<S: Simd, M: Form, const N: usize>(s: S, operands: &mut Operands<'_>) {
+    let Operands { panels, tile, narrow_limit, out } = operands;
+    let out: &mut [Sums; N] = (&mut **out).try_into().expect("the caller has matched the length");
+    for (p, slices) in panels.iter().enumerate() {
+        let mut sums = [s.splat(0.0); N];
+        for t in 0..N {
+            sums[t] = s.load(&out[t][p]);
+        }
+        sums = M::multiply::<S, N>(s, slices, tile, *narrow_limit, sums);
+        for t in 0..N {
+            s.store(sums[t], &mut out[t][p]);
+        }
     }
 }
 
@@ -127,11 +142,10 @@ impl<const MAX: u32, const MINIMUM: bool> Form for BlockForm<MAX, MINIMUM> {
         slices: &[Slice],
         records: &[u8],
         _narrow_limit: i32,
-        out: &mut [[f32; LANES]; N],
-    ) {
+        mut f: [S::F; N],
+    ) -> [S::F; N] {
         let record_bytes = N * ActKind::Q8(Terms::Sum).record_bytes();
         let plane = if MINIMUM || centered::<S, UpTo<MAX>>() { None } else { Some(36 * N) };
-        let mut f = resume(s, out);
         for i in 0..records.len() / record_bytes {
             let (slice, b) = (&slices[i / 8], i % 8);
             let record = &records[i * record_bytes..(i + 1) * record_bytes];
@@ -151,7 +165,7 @@ impl<const MAX: u32, const MINIMUM: bool> Form for BlockForm<MAX, MINIMUM> {
                 }
             }
         }
-        finish(s, f, out);
+        f
     }
 }
 
@@ -205,10 +219,9 @@ impl<T: SuperTerms> Form for SuperForm<T> {
         slices: &[Slice],
         records: &[u8],
         narrow_limit: i32,
-        out: &mut [[f32; LANES]; N],
-    ) {
+        mut f: [S::F; N],
+    ) -> [S::F; N] {
         let record_bytes = N * ActKind::Q8K(T::TERMS).record_bytes();
-        let mut f = resume(s, out);
         for i in 0..records.len() / record_bytes {
             let slice = &slices[i];
             let record = &records[i * record_bytes..(i + 1) * record_bytes];
@@ -232,7 +245,7 @@ impl<T: SuperTerms> Form for SuperForm<T> {
                 f = fold_super(s, record, sums, scale, f);
             }
         }
-        finish(s, f, out);
+        f
     }
 }
 

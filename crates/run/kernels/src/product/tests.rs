@@ -278,7 +278,7 @@ fn many_tokens_and_ranges_of_panels_give_the_same_bits() {
     let mut bits = Bits(4);
     for ty in types() {
         // Two slices of k, the second cut short; two groups of tokens, some left over.
-        let (k, rows, tokens) = (1280, 70, 133);
+        let (k, rows, tokens) = (1280, 70, 277);
         let matrix = Matrix::new(ty, rows, k, Contents::Ordinary, &mut bits);
         let x: Vec<f32> =
             (0..tokens).flat_map(|_| token(k, Contents::Ordinary, &mut bits)).collect();

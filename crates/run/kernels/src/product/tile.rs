@@ -26,19 +26,22 @@ pub(super) struct Operands<'a> {
 }
 
 /// Stamps a kernel: for each width that a tile may have, the body made for it.
+///
+/// Operands come by reference: copies would be read in wider pieces than they were just written
+/// in, which waits for the stores before.
 macro_rules! tile_kernel {
     ($(#[$doc:meta])* $name:ident, $bound:ident, $body:ident) => {
         $(#[$doc])*
-        pub(super) struct $name<'a, L>(Operands<'a>, PhantomData<L>);
+        pub(super) struct $name<'r, 'a, L>(&'r mut Operands<'a>, PhantomData<L>);
 
-        impl<L: $bound> $name<'_, L> {
+        impl<L: $bound> $name<'_, '_, L> {
             /// Multiplies on the instruction set `isa`.
-            pub(super) fn eval(isa: Isa, operands: Operands<'_>) {
+            pub(super) fn eval(isa: Isa, operands: &mut Operands<'_>) {
                 isa.run_dots($name::<L>(operands, PhantomData));
             }
         }
 
-        impl<L: $bound> Kernel for $name<'_, L> {
+        impl<L: $bound> Kernel for $name<'_, '_, L> {
             type Output = ();
 
             #[inline(always)]
@@ -66,16 +69,16 @@ tile_kernel!(
 );
 
 /// Plain numbers, which are never unpacked beforehand and take tiles of any width.
-pub(super) struct NumberTile<'a, L>(Operands<'a>, PhantomData<L>);
+pub(super) struct NumberTile<'r, 'a, L>(&'r mut Operands<'a>, PhantomData<L>);
 
-impl<L: Numbers> NumberTile<'_, L> {
+impl<L: Numbers> NumberTile<'_, '_, L> {
     /// Multiplies on the instruction set `isa`.
-    pub(super) fn eval(isa: Isa, operands: Operands<'_>) {
+    pub(super) fn eval(isa: Isa, operands: &mut Operands<'_>) {
         isa.run_dots(NumberTile::<L>(operands, PhantomData));
     }
 }
 
-impl<L: Numbers> Kernel for NumberTile<'_, L> {
+impl<L: Numbers> Kernel for NumberTile<'_, '_, L> {
     type Output = ();
 
     #[inline(always)]
@@ -94,7 +97,7 @@ impl<L: Numbers> Kernel for NumberTile<'_, L> {
 
 /// A tile's output as an array.
 #[inline(always)]
-pub(super) fn array<const N: usize>(out: &mut [[f32; LANES]]) -> &mut [[f32; LANES]; N] {
+fn array<const N: usize>(out: &mut [[f32; LANES]]) -> &mut [[f32; LANES]; N] {
     out.try_into().expect("the caller has matched the length")
 }
 
@@ -141,7 +144,7 @@ pub(super) fn centered<S: Simd, R: Bound>() -> bool {
 
 /// The sums so far.
 #[inline(always)]
-pub(super) fn resume<S: Simd, const N: usize>(s: S, out: &[[f32; LANES]; N]) -> [S::F; N] {
+fn resume<S: Simd, const N: usize>(s: S, out: &[[f32; LANES]; N]) -> [S::F; N] {
     let mut sums = [s.splat(0.0); N];
     for t in 0..N {
         sums[t] = s.load(&out[t]);
@@ -151,7 +154,7 @@ pub(super) fn resume<S: Simd, const N: usize>(s: S, out: &[[f32; LANES]; N]) -> 
 
 /// Writes the sums of all tokens.
 #[inline(always)]
-pub(super) fn finish<S: Simd, const N: usize>(s: S, sums: [S::F; N], out: &mut [[f32; LANES]; N]) {
+fn finish<S: Simd, const N: usize>(s: S, sums: [S::F; N], out: &mut [[f32; LANES]; N]) {
     for t in 0..N {
         s.store(sums[t], &mut out[t]);
     }
