@@ -17,6 +17,7 @@ mod networks;
 mod onnx;
 mod synth;
 mod templates;
+mod tflite;
 mod tokenizers;
 
 use fixtures::{Check, Fixtures, Report};
@@ -36,6 +37,7 @@ const CHECKS: &[(&str, &str, Check)] = &[
     ),
     ("networks", "real networks against onnxruntime's results", networks::check),
     ("onnx-suite", "all tests of onnx 1.23.2", onnx::check),
+    ("tflite", "TFLite networks against LiteRT and TensorFlow Lite Micro", tflite::check),
     ("templates", "chat templates with jinja2 in Hugging Face's settings", templates::check),
     ("lm", "greedy text and log-likelihoods against a float32 reference", lm::check),
     ("embed", "MiniLM's vectors against sentence-transformers", lm::check_embeddings),

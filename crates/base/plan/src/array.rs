@@ -111,12 +111,14 @@ pub enum ArrayOp {
     },
     /// `(a: […, m, k], b: […, k, n]) → […, m, n]`, outer extents broadcast. Integers of 8 bits
     /// give I32; then `(a, b, a_zero?, b_zero?)` with zero points that broadcast to `[…, m, 1]` and
-    /// `[…, 1, n]`.
+    /// `[…, 1, n]`. Beside `a` of F32, `b` may be F16 or BF16.
     MatMul,
     /// `(x: [n, c, …], w: [m, c / groups, …], bias?: [m]) → [n, m, …]`. Integers of 8 bits give
     /// I32; then `(x, w, bias?, x_zero?: [], w_zero?: [] or [m])`, and padding reads `x_zero`.
+    /// Beside `x` of F32, `w` may be F16 or BF16.
     Conv(Conv),
-    /// `(x: [n, c, …], w: [c, m / groups, …], bias?: [m]) → [n, m, …]`, extents `output`.
+    /// `(x: [n, c, …], w: [c, m / groups, …], bias?: [m]) → [n, m, …]`, extents `output`. Beside
+    /// `x` of F32, `w` may be F16 or BF16.
     ConvTranspose {
         /// Window, steps and pads of the convolution that this one turns round.
         conv: Conv,

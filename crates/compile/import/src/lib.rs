@@ -13,6 +13,7 @@ pub mod family;
 pub mod names;
 pub mod network;
 pub mod onnx;
+pub mod tflite;
 pub mod settings;
 pub mod tensors;
 

@@ -169,7 +169,7 @@ impl<'a> Network<'a> {
 }
 
 /// Whether an input of this type may be given for this declaration.
-fn check(declared: &Declared, bound: &Bound) -> Result<(), NetworkError> {
+pub(crate) fn check(declared: &Declared, bound: &Bound) -> Result<(), NetworkError> {
     let refuse = |reason| Err(NetworkError::Input { name: declared.name.clone(), reason });
     if let Some(element) = declared.element {
         let (dtype, _) = constant::element(element)

@@ -19,8 +19,8 @@ const ABOUT: &str = "Fits models into devices, says beforehand that they fit, an
 
 const CODES: &str = "\
 A model is a .gguf file (for a split one, any part), a folder with config.json, tokenizer.json
-and .safetensors files, or a network in an .onnx file. Where none is named, the small model inside
-the program is used.
+and .safetensors files, or a network in an .onnx or .tflite file. Where none is named, the small
+model inside the program is used.
 
 Exit codes:
   0  all is well (also when a reader closes the pipe)

@@ -22,7 +22,7 @@ use text::Tokenizer;
 /// Tokens that are generated at most by the embedded model, unless asked for otherwise.
 pub(crate) const EMBEDDED_TOKENS: u64 = 256;
 
-const SUFFIXES: [&str; 3] = ["gguf", "safetensors", "onnx"];
+const SUFFIXES: [&str; 4] = ["gguf", "safetensors", "onnx", "tflite"];
 
 /// Splits words into a model and the rest.
 pub(crate) fn split(words: &[String]) -> (Option<PathBuf>, &[String]) {

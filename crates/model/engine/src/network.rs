@@ -9,6 +9,7 @@
 mod array;
 mod executor;
 mod file;
+mod format;
 mod host;
 mod stream;
 
@@ -18,6 +19,7 @@ pub use stream::{Stream, StreamError};
 use crate::error::EngineError;
 use executor::Stages;
 use file::Folder;
+use format::Described;
 use host::{Host, Values};
 use import::onnx::{self, Bound, Declared, NetworkError, Output, Unsupported};
 use plan::{BufferKind, Control, Plan, Uncontrolled};
@@ -92,14 +94,9 @@ impl Network {
     }
 
     fn new(folder: Folder, label: String) -> Result<Self, EngineError> {
-        let format = |source| EngineError::Format { file: label.clone(), source };
-        let model = formats::onnx::Model::parse(folder.bytes()).map_err(format)?;
-        let network = onnx::Network::new(folder.bytes(), &model)
-            .map_err(|source| EngineError::Network { file: label.clone(), source })?;
+        let described = Described::read(folder.bytes(), &label)?;
+        let Described { inputs, outputs, unsupported, notices } = described;
         let processors = crate::device::Limits::read().processors;
-        let (inputs, outputs) = (network.inputs().to_vec(), network.outputs().to_vec());
-        let unsupported = network.unsupported().to_vec();
-        let notices = network.notices().to_vec();
         Ok(Self {
             label,
             inputs,
@@ -243,12 +240,7 @@ impl Network {
     }
 
     fn import(&self, bound: &[Bound], host: &mut Host<'_>) -> Result<onnx::Imported, EngineError> {
-        let folder = self.folder.clone();
-        let model = formats::onnx::Model::parse(folder.bytes())
-            .map_err(|source| EngineError::Format { file: self.label.clone(), source })?;
-        let network =
-            onnx::Network::new(folder.bytes(), &model).map_err(|source| self.error(source))?;
-        network.import(bound, host).map_err(|source| self.error(source))
+        format::import(self.folder.bytes(), &self.label, bound, host)
     }
 
     /// What a run with inputs of these extents takes, as far as it is known before one.

@@ -227,6 +227,12 @@ impl Arrays<'_> {
         })
     }
 
+    /// Refuses weights of another type than the operand's: halves do for singles.
+    fn weight_type(&self, x: &Array, w: &Array) -> Result<(), OpError> {
+        let half = matches!(w.dtype, DType::F16 | DType::BF16);
+        if half && x.dtype == DType::F32 { Ok(()) } else { self.same_type(x, w) }
+    }
+
     /// The result, if it has at most eight dimensions and [`ELEMENTS_MAX`] elements.
     fn result(&self, dtype: DType, dims: &[u64]) -> Result<Array, OpError> {
         let array = Shape::new(dims).map(|dims| Array { dtype, dims });

@@ -33,8 +33,13 @@ pub(super) struct Folder {
 pub(super) fn is_network(path: &Path) -> Result<bool, EngineError> {
     let origin = Origin::open(path)?;
     let kind = sniff(&origin.prefix(SNIFFED)?);
-    let named = path.extension().is_some_and(|suffix| suffix.eq_ignore_ascii_case("onnx"));
-    Ok(matches!(kind, Kind::OnnxLike) || named && matches!(kind, Kind::Unknown))
+    let named =
+        |ending: &str| path.extension().is_some_and(|suffix| suffix.eq_ignore_ascii_case(ending));
+    Ok(match kind {
+        Kind::OnnxLike | Kind::TfliteLike => true,
+        Kind::Unknown => named("onnx") || named("tflite"),
+        _ => false,
+    })
 }
 
 impl Folder {

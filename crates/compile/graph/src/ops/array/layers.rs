@@ -11,7 +11,7 @@ pub(super) fn matmul(operands: &Arrays<'_>) -> Result<Array, OpError> {
     let bytes = a.is_byte() && b.is_byte();
     operands.typed(&a, "numbers", a.is_number())?;
     if !bytes {
-        operands.same_type(&a, &b)?;
+        operands.weight_type(&a, &b)?;
         operands.at_most(2)?;
     }
     let outer = |x: &Array| Shape::new(&x.dims[..x.dims.len().saturating_sub(2)]);

@@ -52,7 +52,7 @@ fn products(operands: &Arrays<'_>, x: &Array, w: &Array) -> Result<DType, OpErro
         return Ok(DType::I32);
     }
     operands.typed(x, "floats or bytes", x.dtype.is_float())?;
-    operands.same_type(x, w)?;
+    operands.weight_type(x, w)?;
     Ok(x.dtype)
 }
 
@@ -90,7 +90,7 @@ pub(super) fn transpose(
 ) -> Result<Array, OpError> {
     let (x, w) = (operands.array(0)?, operands.array(1)?);
     operands.typed(&x, "floats", x.dtype.is_float())?;
-    operands.same_type(&x, &w)?;
+    operands.weight_type(&x, &w)?;
     let (n, c) = channels(operands, &x)?;
     let [inputs, per_group] = weights(operands, &x, conv)?;
     let groups = u64::from(conv.groups);

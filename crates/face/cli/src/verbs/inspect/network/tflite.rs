@@ -34,6 +34,8 @@ pub(super) fn read(file: &[u8]) -> Result<Network, FormatError> {
     for graph in &model.subgraphs {
         operators(&model, graph, &mut network);
     }
+    let known = import::tflite::Network::new(file, &model);
+    network.unsupported = known.unsupported().iter().map(ToString::to_string).collect();
     constants(&model, &mut network);
     for (name, bytes) in &model.metadata {
         let text = str::from_utf8(bytes).map(|text| text.trim_end_matches('\0'));

@@ -1,0 +1,142 @@
+//! TFLite networks against what `LiteRT` and TensorFlow Lite Micro gave for them.
+//!
+//! Goldens are `networks/model_goldens.tar.xz` (whole models) and `networks/tflite_op_goldens.tar.xz`
+//! (one operator each) of the test data, each result by the runtime that gave it. Floats agree
+//! within rtol 1e-4 of the largest element; whole numbers are the same bytes. Models are looked for
+//! in `models/` and in the test data.
+
+use crate::fixtures::{Fixtures, Report};
+use anyhow::{Context as _, bail};
+use engine::network::{Array, Network};
+use formats::npy::Npy;
+use std::{
+    collections::BTreeMap,
+    io::Read as _,
+    path::{Path, PathBuf},
+    process::Command,
+};
+use tensor::{DType, F16};
+
+/// Beside the largest element of the output.
+const RTOL: f32 = 1e-4;
+
+/// A golden of a network of floats, and where the network is.
+const FLOATS: &[(&str, &str, &str)] = &[
+    ("embedding_model", "wakeword-features-tflite", "embedding_model.tflite"),
+    ("face_detection_front", "blazeface-tflite", "face_detection_front.tflite"),
+    (
+        "face_detection_full_range_sparse",
+        "blazeface-tflite",
+        "face_detection_full_range_sparse.tflite",
+    ),
+    ("iris_landmark", "blazeface-tflite", "iris_landmark.tflite"),
+    ("hey_jarvis", "wakeword-features-tflite", "hey_jarvis.tflite"),
+];
+
+/// Runs all networks that are here.
+pub(crate) fn check(fixtures: &Fixtures) -> anyhow::Result<Report> {
+    let mut report = Report::default();
+    let goldens = unpacked(fixtures, "model_goldens")?;
+    floats(fixtures, &goldens, &mut report)?;
+    Ok(report)
+}
+
+/// An archive of the test data as files, unpacked once into the build folder.
+fn unpacked(fixtures: &Fixtures, name: &str) -> anyhow::Result<PathBuf> {
+    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target").join(name);
+    let done = target.join(".unpacked");
+    if done.is_file() {
+        return Ok(target);
+    }
+    std::fs::create_dir_all(&target)?;
+    let archive = fixtures.path(&format!("networks/{name}.tar.xz"));
+    let status = Command::new("tar").arg("xJf").arg(&archive).arg("-C").arg(&target).status()?;
+    if !status.success() {
+        bail!("tar could not unpack {}", archive.display());
+    }
+    std::fs::write(done, "")?;
+    Ok(target)
+}
+
+/// The arrays of an `.npz`: a zip of compressed `.npy` files.
+fn arrays(path: &Path) -> anyhow::Result<BTreeMap<String, Array>> {
+    let file = std::fs::read(path).with_context(|| path.display().to_string())?;
+    let number = |at: usize, width: usize| -> anyhow::Result<usize> {
+        let bytes = file.get(at..at + width).context("the zip is cut short")?;
+        Ok(bytes.iter().rev().fold(0, |n, &byte| n << 8 | usize::from(byte)))
+    };
+    let end = file.len().checked_sub(22).context("no zip")?;
+    let (count, mut at) = (number(end + 10, 2)?, number(end + 16, 4)?);
+    let mut arrays = BTreeMap::new();
+    for _ in 0..count {
+        let (packed, name) = (number(at + 20, 4)?, number(at + 28, 2)?);
+        let local = number(at + 42, 4)?;
+        let key = file.get(at + 46..at + 46 + name).context("the zip is cut short")?;
+        let key = String::from_utf8_lossy(key).trim_end_matches(".npy").to_owned();
+        let start = local + 30 + number(local + 26, 2)? + number(local + 28, 2)?;
+        let packed = file.get(start..start + packed).context("the zip is cut short")?;
+        let mut bytes = Vec::new();
+        flate2::read::DeflateDecoder::new(packed).read_to_end(&mut bytes)?;
+        let (npy, elements) = Npy::from_bytes(&bytes)?;
+        arrays.insert(key, Array::new(npy.dtype, &npy.shape, elements.to_vec())?);
+        at += 46 + name + number(at + 30, 2)? + number(at + 32, 2)?;
+    }
+    Ok(arrays)
+}
+
+/// Elements in single precision.
+fn singles(array: &Array) -> Vec<f32> {
+    let bytes = array.bytes();
+    match array.dtype() {
+        DType::F16 => {
+            bytes.as_chunks::<2>().0.iter().map(|b| F16::from_le_bytes(*b).to_f32()).collect()
+        }
+        _ => bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect(),
+    }
+}
+
+/// Networks of floats, whose inputs are kept in half precision.
+fn floats(fixtures: &Fixtures, goldens: &Path, report: &mut Report) -> anyhow::Result<()> {
+    for (name, model, file) in FLOATS {
+        let Some(path) = fixtures.model(model, file) else {
+            report.absent(file, &format!("cargo xtask get {model}"));
+            continue;
+        };
+        let golden = arrays(&goldens.join(format!("{name}.npz")))?;
+        let input = golden.get("in").context("no input")?;
+        let input = Array::from_f32(&input.shape(), &singles(input))?;
+        let network = Network::open(&path)?;
+        let first = &network.inputs().first().context("no input")?.name;
+        let outputs = match network.run(&[(first, input.view())]) {
+            Ok(outputs) => outputs,
+            Err(error) => {
+                report.case(false, || format!("{name}: {error}"));
+                continue;
+            }
+        };
+        for (i, (output, got)) in outputs.iter().enumerate() {
+            let want = golden.get(&format!("out_ref_{i}")).context("no output")?;
+            let (got, want) = (singles(got), singles(want));
+            let largest = want.iter().fold(0f32, |largest, x| largest.max(x.abs()));
+            let off = got.iter().zip(&want).fold(0f32, |off, (a, b)| off.max((a - b).abs()));
+            let agrees = got.len() == want.len() && off <= RTOL * largest;
+            report.case(agrees, || format!("{name}, `{output}`: off by {off} of {largest}"));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn networks_give_what_other_runtimes_gave() {
+        let Some(folder) = std::env::var_os("LEDGE_DATA").map(PathBuf::from) else {
+            println!("skipped: LEDGE_DATA is not set");
+            return;
+        };
+        let report = check(&Fixtures::new(folder)).expect("the test data can be read");
+        assert!(report.is_good(), "{:#?}", report.notes);
+    }
+}
