@@ -18,9 +18,13 @@ use tensor::Bytes;
 pub const CONTEXT_DEFAULT: u64 = 8192;
 /// Tokens of one run of a prompt, unless asked for otherwise.
 pub const CHUNK_DEFAULT: u64 = 512;
-/// Pages of code, stacks and allocator that are touched only while the model runs: 0.8 to 1.1 MiB
-/// were measured on the models of `cargo xtask get` and the embedded one (x86-64, 2026-11-21).
-const PROGRAM_LATER: Bytes = Bytes::kib(1536);
+/// Pages of code, stacks and allocator that are touched only while the model runs: 1.1 to 1.95 MiB
+/// were measured over 240 runs of the embedded model and stories260K (x86-64, 2026-11-21). Two runs
+/// of the same differ by half a MiB: the system maps code in windows around what is touched, and a
+/// program lies elsewhere each time.
+const PROGRAM_LATER: Bytes = Bytes::kib(1952);
+/// Stack and allocator of a thread.
+const THREAD_LATER: Bytes = Bytes::kib(16);
 
 /// Where packed weights are to lie.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -158,9 +162,12 @@ impl Fit {
         let processors = NonZeroUsize::new(limits.processors).unwrap_or(NonZeroUsize::MIN);
         let threads = request.threads.unwrap_or(processors);
         let backend = CpuBackend::new(threads).map_err(EngineError::Threads)?;
+        let embedded = model.origins().iter().filter_map(Origin::touched).map(|bytes| bytes.0);
+        let embedded = Bytes(embedded.sum());
         let resident = || device::resident().map_or(Bytes::mib(16), |resident| resident.now);
-        let program = request.program.unwrap_or_else(resident);
-        let mut planner = Planner { model, backend: &backend, program, place: WeightPlace::Packed };
+        let program = request.program.unwrap_or_else(|| resident().saturating_sub(embedded));
+        let place = WeightPlace::Packed;
+        let mut planner = Planner { model, backend: &backend, embedded, program, place };
         let own = model.model().settings.context;
         let wanted = request.context.unwrap_or(own.min(CONTEXT_DEFAULT)).max(1);
         let have = request.memory.unwrap_or(Bytes(u64::MAX));
@@ -262,6 +269,8 @@ fn lay(plan: &mut Plan, from: WeightPlace, to: WeightPlace) {
 struct Planner<'a> {
     model: &'a Arc<ModelFile>,
     backend: &'a CpuBackend,
+    /// What of the program is the model.
+    embedded: Bytes,
     program: Bytes,
     place: WeightPlace,
 }
@@ -313,17 +322,16 @@ impl Planner<'_> {
         let vocabulary = Bytes(vocabulary as u64);
         plan.name("vocabulary".into(), BufferKind::Vocabulary, vocabulary);
         // A model inside the program is read from the program's own pages, which then stay.
-        let memory = |origin: &Origin| matches!(origin, Origin::Memory(_));
-        if self.model.origins().iter().any(memory) {
-            let table = self.model.model().tensors.table();
-            let bytes = table.iter().map(|tensor| tensor.bytes).sum();
-            plan.name("embedded".into(), BufferKind::MappedWeights, bytes);
+        if self.embedded > Bytes(0) {
+            plan.name("embedded".into(), BufferKind::MappedWeights, self.embedded);
         }
         // History, the sampler's candidates and penalties, one copy of the logits.
         let tokens = self.model.model().settings.vocabulary;
         let session = Bytes(context * 4 + tokens * 24);
         plan.name("session".into(), BufferKind::Session, session);
-        let program = self.program.saturating_sub(vocabulary).0 + PROGRAM_LATER.0;
+        let threads = self.backend.threads() as u64;
+        let later = PROGRAM_LATER.0 + THREAD_LATER.0 * threads;
+        let program = self.program.saturating_sub(vocabulary).0 + later;
         plan.name("program".into(), BufferKind::Program, Bytes(program));
         Ok((plan, constants))
     }

@@ -38,10 +38,15 @@ pub struct Resident {
 /// Reads what this process holds; `None` where the system does not tell.
 pub fn resident() -> Option<Resident> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
-    let field = |name: &str| {
-        let line = status.lines().find(|line| line.starts_with(name))?;
-        let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
-        kib.checked_mul(1024).map(Bytes)
-    };
-    Some(Resident { now: field("VmRSS:")?, peak: field("VmHWM:")? })
+    // The pages themselves, counted; the status lags behind by a few for each processor.
+    let pages = fs::read_to_string("/proc/self/smaps_rollup").unwrap_or_default();
+    let now = field(&pages, "Rss:").or_else(|| field(&status, "VmRSS:"))?;
+    Some(Resident { now, peak: field(&status, "VmHWM:")?.max(now) })
+}
+
+/// The number of KiB behind `name` at the beginning of a line.
+fn field(text: &str, name: &str) -> Option<Bytes> {
+    let line = text.lines().find(|line| line.starts_with(name))?;
+    let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    kib.checked_mul(1024).map(Bytes)
 }
