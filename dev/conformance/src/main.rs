@@ -4,6 +4,7 @@
 //! they are not part of `cargo test`. A check is a function from `Fixtures` to `Report`; to add one,
 //! write it in a module and give it a line in `CHECKS`. Prints a table; exits 1 when one is short.
 //! `synth` makes models with random weights instead, and needs neither.
+#![expect(clippy::disallowed_methods, reason = "a program that reads files, clock and environment")]
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for developers")]
 
 use std::{env, path::PathBuf, process::ExitCode, time::Instant};

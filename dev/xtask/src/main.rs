@@ -2,6 +2,7 @@
 //!
 //! Every verb is one module and prints what it did; the exit code is 1 when a check falls short
 //! and 2 for a wrong command line. No verb changes a file of the repository.
+#![expect(clippy::disallowed_methods, reason = "a program that reads files, clock and environment")]
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for developers")]
 
 use std::{env, path::PathBuf, process::ExitCode};

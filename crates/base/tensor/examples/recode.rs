@@ -1,5 +1,6 @@
 //! Encodes and decodes again: `recode TYPE IN OUT` reads f32 values (a whole number of rows of
 //! 256) and writes them as they come back. Prints the rate of encoding, of f32 input on one core.
+#![expect(clippy::disallowed_methods, reason = "an example is a program")]
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program")]
 
 use std::{env, fs, process::ExitCode, time::Instant};

@@ -4,6 +4,7 @@
 //! use gives an error that names it, where a mapping would give a signal. Only regular files are
 //! opened, so that a FIFO or a device cannot hang a reader. Packed weights that are kept between
 //! starts are files of our own and are mapped.
+#![expect(clippy::disallowed_methods, reason = "the library opens files here")]
 
 mod file;
 mod map;

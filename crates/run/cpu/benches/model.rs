@@ -4,6 +4,7 @@
 //! wide, 9/3 heads of 64, hidden 1536, 49152 tokens) in `Q4_1` with a `Q8_0` head; a prompt of 512
 //! in one chunk, then decoding after POSITIONS (512) positions. Prints tokens a second and GB/s of
 //! packed weights.
+#![expect(clippy::disallowed_methods, reason = "a bench is a program")]
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a program for the developer")]
 
 use ledge_cpu::CpuBackend;

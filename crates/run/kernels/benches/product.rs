@@ -4,6 +4,7 @@
 //! same dot-product operation without unpacking or scales. Each figure is the best of many bursts
 //! shorter than a time slice, so that other work on the machine does not spoil it; memory is not
 //! measured here.
+#![expect(clippy::disallowed_methods, reason = "a bench is a program")]
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
 use std::{hint::black_box, time::Instant};

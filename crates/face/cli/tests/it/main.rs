@@ -1,4 +1,5 @@
 //! The program as its users meet it: arguments in, text, JSON and exit codes out.
+#![expect(clippy::disallowed_methods, reason = "tests write files and read the results")]
 
 mod errors;
 mod files;

@@ -1,6 +1,7 @@
 //! The crate from outside: vectors of other libraries, properties, hostile files.
 //!
 //! A test that lacks one of its own files fails at once: nothing here is skipped.
+#![expect(clippy::disallowed_methods, reason = "tests read their goldens")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod hostile;

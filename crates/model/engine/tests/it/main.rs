@@ -1,4 +1,5 @@
 //! The engine from a file to text, on the embedded model: promises that every change must keep.
+#![expect(clippy::disallowed_methods, reason = "tests write files and read their goldens")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod allocations;
