@@ -3,7 +3,7 @@
 //! The lines say what happened, where, and what to try. Codes are those of the manual (`ledge
 //! --help`); a closed pipe is no failure.
 
-use crate::args::Manner;
+use crate::{args::Manner, output::say};
 use engine::{EngineError, fit::DoesNotFit, llm::session, store::StoreError};
 use import::onnx::NetworkError;
 use serde_json::{Value, json};
@@ -133,12 +133,12 @@ impl Failure {
             }
             crate::output::last_words(&json!({ "error": object }).to_string());
         }
-        eprintln!("error: {}", self.words.what);
+        say(format_args!("error: {}", self.words.what));
         if let Some(place) = &self.words.place {
-            eprintln!("  where: {place}");
+            say(format_args!("  where: {place}"));
         }
         if let Some(hint) = &self.words.hint {
-            eprintln!("  try:   {hint}");
+            say(format_args!("  try:   {hint}"));
         }
     }
 }

@@ -3,7 +3,10 @@
 //! Results go to stdout, everything else to stderr. Only this crate prints, reads the environment
 //! and the clock, and takes signals; what it does with a model is done by `ledge` and `engine`.
 //! A reader who goes away (a closed pipe) ends the program quietly with code 0.
-#![expect(clippy::print_stderr, reason = "notices and errors are for a person at a terminal")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the program is what reads files, clock and environment"
+)]
 
 mod args;
 mod arrays;
@@ -26,8 +29,9 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             let printed = error.print();
-            let code = if error.use_stderr() { failure::Exit::Usage as u8 } else { 0 };
-            return if printed.is_ok() { ExitCode::from(code) } else { ExitCode::SUCCESS };
+            // Nobody need read help or an error for the code to tell what happened.
+            drop(printed);
+            return ExitCode::from(if error.use_stderr() { failure::Exit::Usage as u8 } else { 0 });
         }
     };
     let manner = cli.manner.clone();

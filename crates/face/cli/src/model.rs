@@ -6,6 +6,7 @@
 use crate::{
     args::{Manner, ModelArgs},
     failure::{Failure, Result},
+    output::say,
     signals::Interrupt,
     watch::Watch,
 };
@@ -100,19 +101,19 @@ pub(crate) fn load(
 ) -> Result<ledge::LanguageModel> {
     let solved = ledge::Plan::for_model(Arc::clone(model)).request(request).solve()?;
     if manner.verbose {
-        eprintln!(
+        say(format_args!(
             "{}: context {}, {} threads, {} promised",
             model.label(),
             solved.context(),
             solved.fit().threads(),
             solved.promise().total()
-        );
+        ));
     }
     let watch = Watch::new(interrupt, manner, "loading");
     let lm = solved.load_with(&watch)?;
     drop(watch);
     if !manner.quiet && !manner.json {
-        lm.engine().notices().iter().for_each(|notice| eprintln!("note: {notice}"));
+        lm.engine().notices().iter().for_each(|notice| say(format_args!("note: {notice}")));
     }
     Ok(lm)
 }

@@ -5,6 +5,7 @@
 
 use crate::failure::{Failure, Result};
 use std::{
+    fmt,
     fs::{self, File, OpenOptions},
     io::{self, BufWriter, Write},
     path::{Path, PathBuf},
@@ -142,6 +143,11 @@ impl Write for Output {
 fn part_of(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     path.with_file_name(format!(".{name}.{}.part", process::id()))
+}
+
+/// Says something to the person on stderr, whoever still reads.
+pub(crate) fn say(line: fmt::Arguments<'_>) {
+    drop(writeln!(io::stderr().lock(), "{line}"));
 }
 
 /// Prints a last line to stdout, whoever still reads.

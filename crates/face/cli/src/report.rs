@@ -2,7 +2,11 @@
 //!
 //! The same record is a line for a person and an object for scripts; fields are only ever added.
 
-use crate::{args::Manner, failure::Result, output::Output};
+use crate::{
+    args::Manner,
+    failure::Result,
+    output::{Output, say},
+};
 use plan::Promise;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -65,7 +69,7 @@ impl Report {
     /// Says something that the user did not ask for.
     pub(crate) fn notice(&mut self, manner: &Manner, notice: &str) {
         if !manner.quiet && !manner.json {
-            eprintln!("note: {notice}");
+            say(format_args!("note: {notice}"));
         }
         self.notices.push(notice.to_owned());
     }
@@ -115,7 +119,7 @@ impl Report {
                 |first| format!("first token {:.0} ms", ms(first)),
             );
             let peak = peak.map_or_else(String::new, |peak| format!("peak {peak} of "));
-            eprintln!(
+            say(format_args!(
                 "{first} · prompt {} tokens, {:.0} tok/s · {} tokens, {:.1} tok/s · {peak}{} \
                  promised · seed {} · {}",
                 self.prompt_tokens,
@@ -125,7 +129,7 @@ impl Report {
                 self.promise.total(),
                 self.seed,
                 self.ending,
-            );
+            ));
         }
         Ok(())
     }

@@ -3,7 +3,11 @@
 //! The format is the Trace Event Format (complete events, times in microseconds). One row shows the
 //! steps of the schedule, one more for each thread what it did in them: gaps there are waiting.
 
-use crate::{args::Manner, failure::Result, output::Output};
+use crate::{
+    args::Manner,
+    failure::Result,
+    output::{Output, say},
+};
 use engine::{LanguageModel, trace::Recorder};
 use plan::{Span, Unit, Who};
 use serde_json::{Value, json};
@@ -46,10 +50,10 @@ pub(crate) fn write(
     output.finish()?;
     let lost = recorder.lost();
     if lost > 0 && !manner.quiet {
-        eprintln!(
+        say(format_args!(
             "note: the trace holds the last {} spans; {lost} before are missing",
             spans.len()
-        );
+        ));
     }
     Ok(())
 }

@@ -76,7 +76,7 @@ pub enum VocabularyError {
         tokens: usize,
     },
     /// The same text stands twice in the vocabulary.
-    #[error("token `{}` has the ids {first} and {second}", .text.escape_debug())]
+    #[error("token `{text}` has the ids {first} and {second}")]
     Duplicate {
         /// The text, shortened.
         text: String,
@@ -106,23 +106,35 @@ pub enum VocabularyError {
     },
 }
 
-/// The first characters of a text from a file, for an error.
+/// The first characters of a text from a file, for an error: safe to print, 60 at most.
 pub(crate) fn shorten(text: &str) -> String {
-    let mut short: String = text.chars().take(60).collect();
-    if short.len() < text.len() {
-        short.push('…');
-    }
-    short
+    printable(text, 60)
 }
 
 /// What serde says, with a text from the file cut short; the place stays.
 fn json(error: &serde_json::Error) -> String {
-    const CHARS_MAX: usize = 160;
     let told = error.to_string();
     let place = format!(" at line {} column {}", error.line(), error.column());
     let what = told.strip_suffix(&place).unwrap_or(&told);
-    match what.char_indices().nth(CHARS_MAX) {
-        Some((end, _)) => format!("{}…{place}", what.get(..end).unwrap_or_default()),
-        None => told,
+    printable(what, 160) + &place
+}
+
+/// The text with control characters escaped, cut to `chars_max` characters and a mark.
+fn printable(text: &str, chars_max: usize) -> String {
+    let mut shown = String::new();
+    let mut room = chars_max;
+    for c in text.chars() {
+        let escaped = if c.is_control() { c.escape_debug().len() } else { 1 };
+        let Some(rest) = room.checked_sub(escaped) else {
+            shown.push('…');
+            break;
+        };
+        room = rest;
+        if c.is_control() {
+            shown.extend(c.escape_debug());
+        } else {
+            shown.push(c);
+        }
     }
+    shown
 }

@@ -5,7 +5,7 @@ use crate::{
     args::Quantize,
     failure::{Exit, Failure, Result, chain},
     model,
-    output::Output,
+    output::{Output, say},
     watch::Watch,
 };
 use cpu::pool::Pool;
@@ -31,7 +31,7 @@ pub(crate) fn run(args: &Quantize, scene: &Scene) -> Result<()> {
     let summary = conversion.summary();
     if summary.requantized > 0 && !scene.manner.quiet && !scene.manner.json {
         let count = summary.requantized;
-        eprintln!("note: {count} tensors were quantised before and lose a second time");
+        say(format_args!("note: {count} tensors were quantised before and lose a second time"));
     }
     let threads = args.threads.or_else(|| thread::available_parallelism().ok());
     let pool = Pool::new(threads.unwrap_or(NonZeroUsize::MIN))
@@ -66,14 +66,14 @@ fn report(args: &Quantize, scene: &Scene, summary: &Summary, mix: Mix) -> Result
         });
         output.line(&object.to_string())?;
     } else if !scene.manner.quiet {
-        eprintln!(
+        say(format_args!(
             "{}: {} tensors, {} converted, {} of {}",
             args.output.display(),
             summary.tensors,
             summary.converted,
             summary.bytes,
             summary.source_bytes
-        );
+        ));
     }
     output.finish()
 }

@@ -221,3 +221,23 @@ fn a_window_that_is_not_used_is_told_where_it_would_matter() {
     let within = ledge(&["run", words(&path), "Hello", "-n", "1", "--ctx", "64"]);
     assert!(!stderr(&within).contains("sliding window"), "{}", stderr(&within));
 }
+
+#[test]
+fn whoever_stops_reading_does_no_harm() {
+    let cases: [(&[&str], i32); 4] = [
+        (&["run", "The sea was", "-n", "2"], 0),
+        (&["plan", "--memory", "1MiB"], 4),
+        (&["run", "/nowhere/model.gguf", "Hello"], 3),
+        (&["run", "--no-such-flag"], 2),
+    ];
+    for (arguments, code) in cases {
+        let mut child = command(arguments).spawn().expect("the program starts");
+        drop(child.stderr.take());
+        let output = child.wait_with_output().expect("it ends");
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}");
+        let mut child = command(arguments).spawn().expect("the program starts");
+        drop((child.stdout.take(), child.stderr.take()));
+        let code = child.wait().expect("it ends").code();
+        assert!(code.is_some_and(|code| code < 5), "{arguments:?}: {code:?}");
+    }
+}

@@ -208,10 +208,16 @@ fn json_that_is_no_tokenizer_is_refused() {
             "bytes that a normalizer puts in: 65, the limit is 64",
         ),
         ("[".repeat(100_000), "tokenizer.json: "),
+        (
+            with("\"normalizer\":{\"type\":\"NFC\u{7f}\"}"),
+            "normalizer: `NFC\\u{7f}` is not supported",
+        ),
+        (model(r#"{"type":"\u001b[2J","vocab":{"a":0}}"#), "model `\\u{1b}[2J` is not known"),
     ];
     for (file, want) in cases {
         let error = Tokenizer::from_tokenizer_json(file.as_bytes()).expect_err(want).to_string();
         assert!(error.contains(want), "{error}, wanted {want}");
+        assert!(!error.contains(char::is_control), "{error:?}");
     }
 }
 

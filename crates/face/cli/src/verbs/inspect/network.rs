@@ -6,7 +6,7 @@
 use crate::{
     args::Inspect,
     failure::{Failure, Result},
-    output::Output,
+    output::{Output, say},
     verbs::Scene,
 };
 use engine::EngineError;
@@ -93,7 +93,7 @@ pub(super) fn show(
     } else {
         network.text(label, args, output)?;
         if !scene.manner.quiet {
-            network.notices.iter().for_each(|notice| eprintln!("note: {notice}"));
+            network.notices.iter().for_each(|notice| say(format_args!("note: {notice}")));
         }
     }
     Ok(())
