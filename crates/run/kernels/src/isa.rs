@@ -309,6 +309,12 @@ pub trait Simd: Copy {
     /// Bits moved down by `count` of 0 to 31, the sign repeated.
     fn shr_i(self, a: Self::I, count: u32) -> Self::I;
 
+    /// Asks for the line `ahead` bytes behind `at`, wherever that is, to be brought near; a hint.
+    #[inline(always)]
+    fn prefetch(self, at: &u8, ahead: usize) {
+        let _ = (at, ahead);
+    }
+
     /// 64 bytes from memory.
     fn load_b(self, from: &[u8; 64]) -> Self::B;
     /// Writes the bytes to memory.

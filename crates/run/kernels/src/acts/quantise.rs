@@ -7,10 +7,8 @@
 
 use core::cmp::Ordering;
 
-use tensor::F16;
-
 use super::{ANCHOR, ActKind, Terms};
-use crate::isa::{Kernel, Simd};
+use crate::isa::{Kernel, LANES, Simd};
 
 /// The bits of a float without its sign.
 const MAGNITUDE: i32 = 0x7fff_ffff;
@@ -46,10 +44,11 @@ impl Kernel for Rows<'_> {
                 }
                 ActKind::Q8(terms) => {
                     let (blocks, _) = row.as_chunks();
-                    for i in 0..count {
-                        let block = if i < blocks.len() { &blocks[i] } else { &[0.0; 32] };
-                        let record = &mut tile[i * record_bytes..(i + 1) * record_bytes];
-                        q8(s, block, terms, record, n, t);
+                    for first in (0..count).step_by(LANES) {
+                        let records = &mut tile[first * record_bytes..];
+                        let here = LANES.min(count - first);
+                        let records = &mut records[..here * record_bytes];
+                        q8(s, &blocks[first.min(blocks.len())..], terms, records, n, t);
                     }
                 }
                 ActKind::Q8K(terms) => {
@@ -91,47 +90,81 @@ fn magnitude_of<S: Simd, const CHUNKS: usize>(s: S, x: &[[f32; 16]; CHUNKS]) -> 
     s.max_lane_i(largest)
 }
 
-/// One token of a Q8 record: the scale is rounded to a half, the quants are not made with it.
+/// One token of up to sixteen Q8 records, whose scales are computed side by side: they are
+/// rounded to halves, the quants are not made with them. Blocks that are missing are zero.
 #[inline(always)]
-fn q8<S: Simd>(s: S, x: &[f32; 32], terms: Terms, record: &mut [u8], n: usize, t: usize) {
-    let x: &[[f32; 16]; 2] = halves(x);
-    let magnitude = magnitude_of(s, x);
-    let scale = f32::from_bits(magnitude.cast_unsigned()) / 127.0;
-    let inverse = 1.0 / scale;
-    // Infinite for a zero block and where the scale is too small to have an inverse.
-    let inverse = if magnitude < INFINITE && inverse < f32::INFINITY { inverse } else { 0.0 };
-    let mut sums = s.splat_i(0);
-    for half in 0..2 {
-        let quants = if magnitude < INFINITE {
-            round_half_away(s, s.mul(s.load(&x[half]), s.splat(inverse)))
-        } else {
-            s.splat_i(0)
-        };
-        let mut bytes = [0; 16];
-        s.store_i8(quants, &mut bytes);
-        put(record, 32 * t + 16 * half, bytes);
-        sums = s.add_i(sums, quants);
+fn q8<S: Simd>(s: S, x: &[[f32; 32]], terms: Terms, records: &mut [u8], n: usize, t: usize) {
+    let record_bytes = n * ActKind::Q8(terms).record_bytes();
+    let count = records.len() / record_bytes;
+    let mut magnitudes = [0; LANES];
+    for b in 0..count.min(x.len()) {
+        magnitudes[b] = magnitude_of::<S, 2>(s, halves(&x[b]));
     }
-    let sum = s.sum_i(sums);
-    let exact_scale = scale;
-    let scale = F16::from_f32(scale).to_f32();
-    put(record, 32 * n + 4 * t, scale.to_le_bytes());
-    let term = match terms {
+    let scale = s.div(s.of_bits(s.load_i(&magnitudes)), s.splat(127.0));
+    let inverse = s.div(s.splat(1.0), scale);
+    // Infinite for a zero block and where the scale is too small to have an inverse.
+    let inverse = s.select_lt(inverse, s.splat(f32::INFINITY), inverse, s.splat(0.0));
+    let mut inverses = [0.0; LANES];
+    s.store(inverse, &mut inverses);
+    let mut sums = [0; LANES];
+    for b in 0..count {
+        let record = &mut records[b * record_bytes..(b + 1) * record_bytes];
+        if b >= x.len() || magnitudes[b] >= INFINITE {
+            put(record, 32 * t, [0; 32]);
+            continue;
+        }
+        let x: &[[f32; 16]; 2] = halves(&x[b]);
+        let inverse = s.splat(inverses[b]);
+        let mut bytes = [[0; 16]; 2];
+        let first = round_half_away(s, s.mul(s.load(&x[0]), inverse));
+        let second = round_half_away(s, s.mul(s.load(&x[1]), inverse));
+        s.store_i8(first, &mut bytes[0]);
+        s.store_i8(second, &mut bytes[1]);
+        put(record, 32 * t, bytes[0]);
+        put(record, 32 * t + 16, bytes[1]);
+        sums[b] = s.sum_i(s.add_i(first, second));
+    }
+    let scales = bits_of(s, as_half(s, scale));
+    let terms = match terms {
         Terms::Zero32(zero) => {
-            (ANCHOR.to_bits().cast_signed() - i32::from(zero) * sum).to_le_bytes()
+            let zeros = s.mul_i(s.load_i(&sums), s.splat_i(i32::from(zero)));
+            let mut terms = [0; LANES];
+            s.store_i(s.sub_i(s.splat_i(ANCHOR.to_bits().cast_signed()), zeros), &mut terms);
+            terms
         }
         Terms::Sum => {
             // llama.cpp keeps this as a half, and it counts: every row's minimum is multiplied by
             // it, so that the rounding shifts all outputs alike (6 × the divergence without it).
-            let sum = exact_scale * sum as f32;
-            let half = F16::from_f32(sum).to_f32();
-            (if half.is_finite() { half } else { sum }).to_le_bytes()
+            let sum = s.mul(scale, s.to_f(s.load_i(&sums)));
+            let half = as_half(s, sum);
+            let size = s.of_bits(s.and_i(s.bits(half), s.splat_i(MAGNITUDE)));
+            bits_of(s, s.select_lt(size, s.splat(f32::INFINITY), half, sum))
         }
         Terms::Zero16(_) | Terms::Pairs32 | Terms::Pairs16 => {
             unreachable!("blocks of 32 have one scale and one sum")
         }
     };
-    put(record, 36 * n + 4 * t, term);
+    for b in 0..count {
+        let record = &mut records[b * record_bytes..(b + 1) * record_bytes];
+        put(record, 32 * n + 4 * t, scales[b].to_le_bytes());
+        put(record, 36 * n + 4 * t, terms[b].to_le_bytes());
+    }
+}
+
+/// Rounds to a half and back.
+#[inline(always)]
+fn as_half<S: Simd>(s: S, a: S::F) -> S::F {
+    let mut halves = [0; 32];
+    s.store_f16(a, &mut halves);
+    s.load_f16(&halves)
+}
+
+/// The bits of sixteen numbers.
+#[inline(always)]
+fn bits_of<S: Simd>(s: S, a: S::F) -> [i32; LANES] {
+    let mut bits = [0; LANES];
+    s.store_i(s.bits(a), &mut bits);
+    bits
 }
 
 /// One token of a Q8K record: the value of largest magnitude, the first of equals, becomes −127.

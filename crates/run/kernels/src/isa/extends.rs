@@ -103,6 +103,7 @@ impl<E: Extends> Simd for E {
         fn max_i(a: Self::I, b: Self::I) -> Self::I;
         fn shl_i(a: Self::I, count: u32) -> Self::I;
         fn shr_i(a: Self::I, count: u32) -> Self::I;
+        fn prefetch(at: &u8, ahead: usize) -> ();
         fn load_b(from: &[u8; 64]) -> Self::B;
         fn store_b(a: Self::B, to: &mut [u8; 64]) -> ();
         fn splat_b(value: u8) -> Self::B;

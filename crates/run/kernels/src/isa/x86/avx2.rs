@@ -183,6 +183,10 @@ impl Simd for Avx2 {
             }
         }
 
+        fn prefetch(at: &u8, ahead: usize) -> () {
+            // Past the first-level cache, whose few buffers are what reading waits for.
+            _mm_prefetch::<_MM_HINT_T1>(core::ptr::from_ref(at).wrapping_add(ahead).cast())
+        }
         fn load_b(from: &[u8; 64]) -> I {
             [
                 _mm256_loadu_si256(from.as_ptr().cast()),
