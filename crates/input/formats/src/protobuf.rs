@@ -23,7 +23,7 @@ impl Span<'_> {
     }
 
     /// A number of up to ten bytes, seven bits each, and the rest; `None` if it does not end.
-    #[inline]
+    #[inline(always)]
     fn varint(self) -> Option<(u64, Self)> {
         // Nearly all tags and lengths are one byte.
         match self.bytes.split_first() {
@@ -148,7 +148,7 @@ impl<'a> Fields<'a, '_> {
     }
 
     /// The next tag: field number and wire type.
-    #[inline]
+    #[inline(always)]
     fn tag(&mut self) -> Result<(u32, u8), FormatError> {
         let at = self.rest.at;
         let tag = self.varint("a field's number")?;
@@ -159,7 +159,7 @@ impl<'a> Fields<'a, '_> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn varint(&mut self, want: &'static str) -> Result<u64, FormatError> {
         let Some((value, rest)) = self.rest.varint() else { return Err(self.endless(want)) };
         self.rest = rest;
@@ -177,7 +177,7 @@ impl<'a> Fields<'a, '_> {
         self.wrong(at, want, format_args!("a number that does not end"))
     }
 
-    #[inline]
+    #[inline(always)]
     fn take(&mut self, number: u32, count: u64) -> Result<Span<'a>, FormatError> {
         let split = usize::try_from(count).ok().and_then(|count| self.rest.split(count));
         let Some((head, rest)) = split else { return Err(self.short(number, count)) };
@@ -201,7 +201,7 @@ impl<'a> Fields<'a, '_> {
         Ok(span.bytes.first_chunk().copied().unwrap_or([0; N]))
     }
 
-    #[inline]
+    #[inline(always)]
     fn wire(&mut self, number: u32, kind: u8, at: u64) -> Result<Wire<'a>, FormatError> {
         match kind {
             0 => Ok(Wire::Varint(self.varint("a number")?)),
@@ -259,7 +259,7 @@ impl<'a> Fields<'a, '_> {
         Ok(())
     }
 
-    #[inline]
+    #[inline(always)]
     fn read(&mut self) -> Result<Option<Field<'a>>, FormatError> {
         loop {
             while self.rest.bytes.is_empty() {
@@ -281,7 +281,7 @@ impl<'a> Fields<'a, '_> {
 impl<'a> Iterator for Fields<'a, '_> {
     type Item = Result<Field<'a>, FormatError>;
 
-    #[inline]
+    #[inline(always)]
     fn next(&mut self) -> Option<Self::Item> {
         let field = self.read();
         if field.is_err() {
