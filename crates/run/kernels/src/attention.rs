@@ -14,7 +14,7 @@ use crate::exp::{exp, tanh};
 use crate::isa::{Isa, Kernel, LANES, Simd};
 use core::ops::Range;
 use tensor::F16;
-use tensor::cast::to_bytes;
+use tensor::cast::{to_bytes, to_bytes_mut};
 
 pub mod bytes;
 
@@ -35,31 +35,38 @@ pub trait Stored: Copy + Send + Sync + 'static {
     /// Zero.
     const ZERO: Self;
 
-    /// The nearest stored number.
-    fn store(value: f32) -> Self;
-
     /// Sixteen values, exactly.
     fn load16<S: Simd>(s: S, from: &[Self; LANES]) -> S::F;
 
+    /// The stored numbers nearest to sixteen values.
+    fn store16<S: Simd>(s: S, a: S::F, to: &mut [Self; LANES]);
+
     /// Runs [`Attend`]; each type does it itself, so that it is compiled in this crate only.
     fn enter(isa: Isa, attend: Attend<'_, '_, '_, Self>);
+
+    /// Runs [`Store`], likewise.
+    fn enter_store(isa: Isa, store: Store<'_, Self>);
 }
 
 impl Stored for f32 {
     const ZERO: Self = 0.0;
 
     #[inline(always)]
-    fn store(value: f32) -> Self {
-        value
-    }
-
-    #[inline(always)]
     fn load16<S: Simd>(s: S, from: &[Self; LANES]) -> S::F {
         s.load(from)
     }
 
+    #[inline(always)]
+    fn store16<S: Simd>(s: S, a: S::F, to: &mut [Self; LANES]) {
+        s.store(a, to);
+    }
+
     fn enter(isa: Isa, attend: Attend<'_, '_, '_, Self>) {
         isa.run(attend);
+    }
+
+    fn enter_store(isa: Isa, store: Store<'_, Self>) {
+        isa.run(store);
     }
 }
 
@@ -67,17 +74,21 @@ impl Stored for F16 {
     const ZERO: Self = Self(0);
 
     #[inline(always)]
-    fn store(value: f32) -> Self {
-        Self::from_f32(value)
-    }
-
-    #[inline(always)]
     fn load16<S: Simd>(s: S, from: &[Self; LANES]) -> S::F {
         s.load_f16(to_bytes(from).first_chunk().expect("sixteen halves are 32 bytes"))
     }
 
+    #[inline(always)]
+    fn store16<S: Simd>(s: S, a: S::F, to: &mut [Self; LANES]) {
+        s.store_f16(a, to_bytes_mut(to).first_chunk_mut().expect("sixteen halves are 32 bytes"));
+    }
+
     fn enter(isa: Isa, attend: Attend<'_, '_, '_, Self>) {
         isa.run(attend);
+    }
+
+    fn enter_store(isa: Isa, store: Store<'_, Self>) {
+        isa.run(store);
     }
 }
 
@@ -103,26 +114,51 @@ pub struct Head<'a, T> {
     pub v_head_dim: usize,
 }
 
-/// Stores the key of `position` in a head's keys.
+/// Stores the key and the value of `position` in a head's keys and values.
 ///
 /// # Panics
 /// If the position lies beyond the pages.
-pub fn store_key<T: Stored>(keys: &mut [T], position: usize, key: &[f32]) {
-    let panel = position / PANEL * PANEL * key.len();
-    let (rows, _) = keys[panel..][..PANEL * key.len()].as_chunks_mut::<PANEL>();
-    for (row, value) in rows.iter_mut().zip(key) {
-        row[position % PANEL] = T::store(*value);
-    }
+pub fn store<T: Stored>(
+    isa: Isa,
+    keys: &mut [T],
+    values: &mut [T],
+    position: usize,
+    key: &[f32],
+    value: &[f32],
+) {
+    T::enter_store(isa, Store { keys, values, position, key, value });
 }
 
-/// Stores the value of `position` in a head's values.
-///
-/// # Panics
-/// If the position lies beyond the pages.
-pub fn store_value<T: Stored>(values: &mut [T], position: usize, value: &[f32]) {
-    let row = &mut values[position * value.len()..][..value.len()];
-    for (out, value) in row.iter_mut().zip(value) {
-        *out = T::store(*value);
+/// Arguments of [`store`].
+#[derive(Debug)]
+pub struct Store<'a, T> {
+    keys: &'a mut [T],
+    values: &'a mut [T],
+    position: usize,
+    key: &'a [f32],
+    value: &'a [f32],
+}
+
+impl<T: Stored> Kernel for Store<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self { keys, values, position, key, value } = self;
+        let panel = position / PANEL * PANEL * key.len();
+        let (rows, _) = keys[panel..][..PANEL * key.len()].as_chunks_mut::<PANEL>();
+        let mut numbers = [T::ZERO; LANES];
+        for (rows, some) in rows.chunks_mut(LANES).zip(key.chunks(LANES)) {
+            T::store16(s, load_some(s, some), &mut numbers);
+            for (row, number) in rows.iter_mut().zip(numbers) {
+                row[position % PANEL] = number;
+            }
+        }
+        let out = &mut values[position * value.len()..][..value.len()];
+        for (out, some) in out.chunks_mut(LANES).zip(value.chunks(LANES)) {
+            T::store16(s, load_some(s, some), &mut numbers);
+            out.copy_from_slice(&numbers[..out.len()]);
+        }
     }
 }
 

@@ -371,8 +371,18 @@ impl Tile<'_, '_> {
     ) {
         for at in 0..self.pages.len() {
             let page = self.head.page(self.pages.start + at);
+            // What the next steps read: the keys of the next page and the values of this one.
+            let next = self.head.page((self.pages.start + at + 1).min(self.pages.end - 1)).keys;
             let mut panel = 0;
             while panel < PANELS {
+                if self.first == 0 {
+                    for lines in [next, page.values] {
+                        let some = lines.len() * panel / PANELS..lines.len() * (panel + P) / PANELS;
+                        for line in &lines[some] {
+                            s.prefetch(&line[0], 0);
+                        }
+                    }
+                }
                 if self.sees(at, panel * PANEL..(panel + P) * PANEL) {
                     self.products::<S, N, P>(s, &page, at, panel);
                 }

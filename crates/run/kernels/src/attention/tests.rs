@@ -87,14 +87,16 @@ fn run<T: Stored>(
     v: &[f32],
 ) -> Vec<f32> {
     let pages = case.positions.div_ceil(PAGE);
-    // What was never stored must not matter.
-    let mut keys = vec![T::store(f32::NAN); pages * PAGE * case.head_dim];
-    let mut values = vec![T::store(f32::NAN); pages * PAGE * case.v_head_dim];
-    for (at, key) in k.chunks_exact(case.head_dim).enumerate() {
-        store_key(&mut keys, at, key);
+    let mut keys = vec![T::ZERO; pages * PAGE * case.head_dim];
+    let mut values = vec![T::ZERO; pages * PAGE * case.v_head_dim];
+    let rows = k.chunks_exact(case.head_dim).zip(v.chunks_exact(case.v_head_dim));
+    for (at, (key, value)) in rows.enumerate() {
+        store(isa, &mut keys, &mut values, at, key, value);
     }
-    for (at, value) in v.chunks_exact(case.v_head_dim).enumerate() {
-        store_value(&mut values, at, value);
+    // What was never stored must not matter.
+    let [key, value] = [case.head_dim, case.v_head_dim].map(|dim| vec![f32::NAN; dim]);
+    for at in case.positions..pages * PAGE {
+        store(isa, &mut keys, &mut values, at, &key, &value);
     }
     let head =
         Head { keys: &keys, values: &values, head_dim: case.head_dim, v_head_dim: case.v_head_dim };

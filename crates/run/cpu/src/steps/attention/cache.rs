@@ -61,10 +61,9 @@ impl<T: Stored + Number> Cache for Numbers<T> {
         attention::scratch_len(queries, sizes.v_head_dim)
     }
 
-    fn store(_: Isa, sizes: &Sizes, head: &mut [T], position: usize, key: &[f32], value: &[f32]) {
+    fn store(isa: Isa, sizes: &Sizes, head: &mut [T], position: usize, key: &[f32], value: &[f32]) {
         let (keys, values) = head.split_at_mut(sizes.positions * sizes.head_dim);
-        attention::store_key(keys, position, key);
-        attention::store_value(values, position, value);
+        attention::store(isa, keys, values, position, key, value);
     }
 
     fn attend(sizes: &Sizes, head: &[T], attend: Attend<'_, '_>) {
