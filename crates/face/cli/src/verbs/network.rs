@@ -5,7 +5,7 @@ use super::Scene;
 use crate::{
     args::{Plan, Run},
     failure::{Exit, Failure, Result},
-    output::Output,
+    output::{Output, say},
 };
 use engine::Network;
 use formats::npy::{self, Npy};
@@ -20,13 +20,12 @@ use std::{
 use tensor::Shape;
 
 /// Runs a network on .npy files.
-#[expect(clippy::print_stderr, reason = "notices are for a person at a terminal")]
 pub(super) fn run(args: &Run, scene: &Scene, mut network: Network) -> Result<()> {
     if let Some(threads) = args.model.threads {
         network.set_threads(threads);
     }
     for notice in network.notices().iter().filter(|_| !scene.manner.quiet) {
-        eprintln!("note: {notice}");
+        say(format_args!("note: {notice}"));
     }
     let inputs = inputs(&args.input, &network)?;
     let views: Vec<_> = inputs.iter().map(|(name, array)| (name.as_str(), array.view())).collect();
@@ -53,7 +52,7 @@ pub(super) fn run(args: &Run, scene: &Scene, mut network: Network) -> Result<()>
         output.line(&json!({ "outputs": list, "run_ms": seconds * 1e3 }).to_string())?;
         output.finish()?;
     } else if !scene.manner.quiet {
-        eprintln!("{:.1} ms with binding", seconds * 1e3);
+        say(format_args!("{:.1} ms with binding", seconds * 1e3));
     }
     Ok(())
 }
