@@ -7,7 +7,7 @@
 
 use crate::fixtures::{Fixtures, Report};
 use anyhow::{Context as _, bail};
-use engine::network::{Array, Network};
+use engine::network::{Array, Network, Profile};
 use formats::npy::Npy;
 use std::{
     collections::BTreeMap,
@@ -17,6 +17,8 @@ use std::{
 };
 use tensor::{DType, F16};
 
+/// Operators and profiles that are known to differ, with the reason.
+const EXPECTED: &str = include_str!("tflite_expected.toml");
 /// Beside the largest element of the output.
 const RTOL: f32 = 1e-4;
 
@@ -33,11 +35,24 @@ const FLOATS: &[(&str, &str, &str)] = &[
     ("hey_jarvis", "wakeword-features-tflite", "hey_jarvis.tflite"),
 ];
 
+/// The profiles, and what goldens call their results.
+const PROFILES: [(Profile, &str, &str); 3] = [
+    (Profile::Tflm, "tflm", "out_tflm"),
+    (Profile::Reference, "tflite-reference", "out_ref"),
+    (Profile::Xnnpack, "xnnpack", "out_xnn"),
+];
+
+/// Goldens of networks of whole numbers; their files are in the test data. Their inputs hold
+/// several runs.
+const WHOLE: [&str; 4] = ["person_detect", "speech", "sine", "MNISTnet_uint8_quant"];
+
 /// Runs all networks that are here.
 pub(crate) fn check(fixtures: &Fixtures) -> anyhow::Result<Report> {
     let mut report = Report::default();
     let goldens = unpacked(fixtures, "model_goldens")?;
     floats(fixtures, &goldens, &mut report)?;
+    whole(fixtures, &goldens, &mut report)?;
+    operators(fixtures, &mut report)?;
     Ok(report)
 }
 
@@ -124,6 +139,106 @@ fn floats(fixtures: &Fixtures, goldens: &Path, report: &mut Report) -> anyhow::R
         }
     }
     Ok(())
+}
+
+/// Runs a network in a profile on the inputs `in`, one a run, and counts the bytes that differ.
+fn differing(network: &Network, input: &Array, want: &Array) -> anyhow::Result<usize> {
+    let runs = usize::try_from(input.shape().first().copied().unwrap_or(1))?;
+    let (size, result) = (input.bytes().len() / runs, want.bytes().len() / runs);
+    let name = &network.inputs().first().context("no input")?.name;
+    let mut off = 0;
+    for run in 0..runs {
+        let bytes = input.bytes()[run * size..][..size].to_vec();
+        let one = Array::new(input.dtype(), &input.shape()[1..], bytes)?;
+        let outputs = network.run(&[(name, one.view())])?;
+        let got = outputs.first().context("no output")?.1.bytes();
+        let want = &want.bytes()[run * result..][..result];
+        if got.len() != want.len() {
+            bail!("{} bytes, should be {}", got.len(), want.len());
+        }
+        off += got.iter().zip(want).filter(|(a, b)| a != b).count();
+    }
+    Ok(off)
+}
+
+/// Networks of whole numbers, in every profile whose runtime gave results.
+fn whole(fixtures: &Fixtures, goldens: &Path, report: &mut Report) -> anyhow::Result<()> {
+    for name in WHOLE {
+        let golden = arrays(&goldens.join(format!("{name}.npz")))?;
+        let input = golden.get("in").context("no input")?;
+        for (profile, called, key) in PROFILES {
+            let Some(want) = golden.get(key) else { continue };
+            let path = fixtures.path(&format!("networks/models/{name}.tflite"));
+            let mut network = Network::open(&path)?;
+            network.set_profile(profile);
+            let off = differing(&network, input, want).map_err(|error| format!("{error:#}"));
+            let count = want.bytes().len();
+            report.case(off == Ok(0), || match off {
+                Ok(off) => format!("{name}, {called}: {off} of {count} bytes differ"),
+                Err(error) => format!("{name}, {called}: {error}"),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// One operator each, in every profile whose runtime gave results.
+fn operators(fixtures: &Fixtures, report: &mut Report) -> anyhow::Result<()> {
+    let folder = unpacked(fixtures, "tflite_op_goldens")?;
+    let listed: BTreeMap<String, String> = toml::from_str(EXPECTED)?;
+    let mut names: Vec<PathBuf> = std::fs::read_dir(&folder)?
+        .map(|entry| Ok(entry?.path()))
+        .collect::<std::io::Result<_>>()?;
+    names.retain(|path| path.extension().is_some_and(|ending| ending == "tflite"));
+    names.sort();
+    let mut counts = [(0, 0); PROFILES.len()];
+    for path in names {
+        let golden = arrays(&path.with_extension("npz"))?;
+        let name = path.file_stem().and_then(|name| name.to_str()).unwrap_or("?");
+        for ((profile, called, key), count) in PROFILES.into_iter().zip(&mut counts) {
+            let Some(want) = golden.get(key) else { continue };
+            let off = operator(&path, profile, &golden, want).map_err(|error| format!("{error:#}"));
+            count.1 += 1;
+            count.0 += usize::from(off == Ok(0));
+            let listed = listed.contains_key(&format!("{name}.{called}"));
+            report.of += 1;
+            match off {
+                Ok(0) if !listed => report.passed += 1,
+                Ok(0) => report.notes.push(format!("{name}.{called} passes: take it off the list")),
+                _ if listed => report.passed += 1,
+                Ok(off) => {
+                    let count = want.bytes().len();
+                    report.notes.push(format!("{name}.{called}: {off} of {count} bytes differ"));
+                }
+                Err(error) => report.notes.push(format!("{name}.{called}: {error}")),
+            }
+        }
+    }
+    for ((_, called, _), (passed, of)) in PROFILES.iter().zip(counts) {
+        report.notes.push(format!("operators byte-exact in {called}: {passed} of {of}"));
+    }
+    Ok(())
+}
+
+fn operator(
+    path: &Path,
+    profile: Profile,
+    golden: &BTreeMap<String, Array>,
+    want: &Array,
+) -> anyhow::Result<usize> {
+    let mut network = Network::open(path)?;
+    network.set_profile(profile);
+    let mut inputs = Vec::new();
+    for (i, declared) in network.inputs().iter().enumerate() {
+        let array = golden.get(&format!("in{i}")).context("no input")?;
+        inputs.push((declared.name.as_str(), array.view()));
+    }
+    let outputs = network.run(&inputs)?;
+    let got = outputs.first().context("no output")?.1.bytes();
+    if got.len() != want.bytes().len() {
+        bail!("{} bytes, should be {}", got.len(), want.bytes().len());
+    }
+    Ok(got.iter().zip(want.bytes()).filter(|(a, b)| a != b).count())
 }
 
 #[cfg(test)]

@@ -111,11 +111,11 @@ pub enum ArrayOp {
     },
     /// `(a: […, m, k], b: […, k, n]) → […, m, n]`, outer extents broadcast. Integers of 8 bits
     /// give I32; then `(a, b, a_zero?, b_zero?)` with zero points that broadcast to `[…, m, 1]` and
-    /// `[…, 1, n]`. Beside `a` of F32, `b` may be F16 or BF16.
+    /// `[…, 1, n]`. I16 and I8 give I64. Beside `a` of F32, `b` may be F16 or BF16.
     MatMul,
     /// `(x: [n, c, …], w: [m, c / groups, …], bias?: [m]) → [n, m, …]`. Integers of 8 bits give
     /// I32; then `(x, w, bias?, x_zero?: [], w_zero?: [] or [m])`, and padding reads `x_zero`.
-    /// Beside `x` of F32, `w` may be F16 or BF16.
+    /// `x` of I16 and `w` of I8 give I64. Beside `x` of F32, `w` may be F16 or BF16.
     Conv(Conv),
     /// `(x: [n, c, …], w: [c, m / groups, …], bias?: [m]) → [n, m, …]`, extents `output`. Beside
     /// `x` of F32, `w` may be F16 or BF16.
@@ -261,6 +261,12 @@ pub enum ArrayOp {
         /// Whether float8 results clamp instead of overflowing.
         saturate: bool,
     },
+    /// `(x: integers or F32, factor: F64 [] or [n]) → to`: `clamp(round(x * factor) + zero)`, where
+    /// `n` is the extent along `axis`.
+    Requant(Requant),
+    /// `(x: I8, U8 or I16, table: [256] or [65536]) → like x`, of the table's type: the table's
+    /// element of each code, the least code's first.
+    Lookup,
     /// `(x, scale, zero?) → type of scale`: `(x - zero) * scale`.
     Dequantize {
         /// Dimension along which scale and zero vary.
@@ -270,6 +276,43 @@ pub enum ArrayOp {
         /// The result's type.
         to: DType,
     },
+}
+
+/// How a scaled sum is rounded to a whole number. Where `q` is spoken of, a factor `r` is held as
+/// `q * 2^(e - 31)` with `q` of 31 bits, as `TFLite` does, `left = max(e, 0)`, `n = max(-e, 0)`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rounding {
+    /// The high half of the doubled product of `x << left` and `q`, halves away from zero; then
+    /// `>> n`, halves away from zero. `TensorFlow` Lite Micro rounds so.
+    Double,
+    /// The same with both halves up.
+    DoubleUp,
+    /// One product of 64 bits and one shift, halves away from zero. Singles: halves away from zero.
+    SingleAway,
+    /// The product of `x` and `r` as singles, rounded to nearest even.
+    Fp32Even,
+    /// `(x * round(256 * r) + 128) >> 8`.
+    Q8,
+    /// The product of `x` and the upper 16 bits of `q`, rounded, and one shift, halves up: how sums
+    /// of 64 bits are scaled.
+    Reduced,
+}
+
+/// Attributes of [`ArrayOp::Requant`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Requant {
+    /// How it is rounded.
+    pub rounding: Rounding,
+    /// Dimension along which factors vary; unused when there is one.
+    pub axis: u8,
+    /// Added after rounding.
+    pub zero: i32,
+    /// The least result.
+    pub low: i32,
+    /// The greatest result.
+    pub high: i32,
+    /// The result's type.
+    pub to: DType,
 }
 
 /// Attributes of [`ArrayOp::View`], in elements of the operand.
@@ -538,7 +581,7 @@ pub enum PoolKind {
         /// Column-major order of the spatial dimensions.
         column_major: bool,
     },
-    /// The mean.
+    /// The mean; of integers rounded, halves away from zero.
     Average {
         /// Whether padding counts as zeros.
         count_padding: bool,
@@ -757,6 +800,8 @@ impl ArrayOp {
             Self::Triangle { .. } => "triangle",
             Self::Quantize { .. } => "quantize",
             Self::Dequantize { .. } => "dequantize",
+            Self::Requant(_) => "requant",
+            Self::Lookup => "lookup",
         }
     }
 }

@@ -22,6 +22,18 @@ use formats::{
 };
 use std::collections::BTreeSet;
 
+/// Whose integer arithmetic quantised operators follow, bit for bit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Profile {
+    /// `TensorFlow` Lite Micro: microcontroller, phone and browser give the same bytes.
+    #[default]
+    Tflm,
+    /// The reference kernels of `LiteRT`.
+    Reference,
+    /// XNNPACK, which `LiteRT` uses where nothing else is asked for.
+    Xnnpack,
+}
+
 /// A network whose structure was read.
 #[derive(Debug)]
 pub struct Network<'a> {
@@ -66,7 +78,12 @@ impl<'a> Network<'a> {
     ///
     /// # Errors
     /// As [`onnx::Network::import`].
-    pub fn import(&self, bound: &[Bound], host: &mut dyn Host) -> Result<Imported, NetworkError> {
+    pub fn import(
+        &self,
+        bound: &[Bound],
+        profile: Profile,
+        host: &mut dyn Host,
+    ) -> Result<Imported, NetworkError> {
         if !self.unsupported.is_empty() {
             return Err(NetworkError::Unsupported(self.unsupported.clone()));
         }
@@ -78,7 +95,7 @@ impl<'a> Network<'a> {
             let reason = format!("{have} inputs are given, the network takes {want}");
             return Err(NetworkError::Input { name: String::new(), reason });
         }
-        importer::import(self, bound, host)
+        importer::import(self, bound, profile, host)
     }
 }
 
@@ -170,4 +187,25 @@ fn unsupported(model: &Model<'_>) -> Vec<Unsupported> {
         }
     }
     list
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_the_signature_and_the_unknown_is_listed_at_once() {
+        let file = include_bytes!("../../../input/formats/tests/goldens/network.tflite");
+        let model = Model::parse(file).expect("the golden is read");
+        let network = Network::new(file, &model);
+        let names = |list: &[Declared]| -> Vec<String> {
+            list.iter().map(|declared| declared.name.clone()).collect()
+        };
+        assert_eq!(names(network.inputs()), ["picture", "choice"]);
+        assert_eq!(names(network.outputs()), ["result", "odd"]);
+        let mut unknown: Vec<&str> =
+            network.unsupported().iter().map(|entry| entry.op.as_str()).collect();
+        unknown.sort_unstable();
+        assert_eq!(unknown, ["Odd", "VAR_HANDLE"]);
+    }
 }

@@ -137,6 +137,26 @@ impl From<KvType> for plan::KvType {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Arithmetic {
+    /// TensorFlow Lite Micro's
+    Tflm,
+    /// LiteRT's reference kernels'
+    TfliteReference,
+    /// XNNPACK's
+    Xnnpack,
+}
+
+impl From<Arithmetic> for ledge::Profile {
+    fn from(arithmetic: Arithmetic) -> Self {
+        match arithmetic {
+            Arithmetic::Tflm => Self::Tflm,
+            Arithmetic::TfliteReference => Self::Reference,
+            Arithmetic::Xnnpack => Self::Xnnpack,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Weights {
     /// Packed if that fits the memory, else mapped
     Auto,
@@ -227,6 +247,9 @@ pub(crate) struct Run {
     /// An input of a network, an .npy file; the name may be left out where there is one input
     #[arg(long, value_name = "[NAME=]FILE", help_heading = "Network")]
     pub(crate) input: Vec<String>,
+    /// Whose integer arithmetic a quantised TFLite network follows, to the byte
+    #[arg(long, value_enum, default_value = "tflm", help_heading = "Network")]
+    pub(crate) profile: Arithmetic,
     /// Write what ran when to a file that Chrome (chrome://tracing) and Perfetto show
     #[arg(long, value_name = "FILE")]
     pub(crate) trace: Option<PathBuf>,

@@ -38,7 +38,7 @@ pub use engine::{
         generate::{EndTokens, Ending, Until},
         sampler::{Dry, Sampling},
     },
-    network::{Array, ArrayError, Network, NetworkPlan, Stream as NetworkStream},
+    network::{Array, ArrayError, Network, NetworkPlan, Profile, Stream as NetworkStream},
 };
 pub use import::settings::Pooling;
 pub use plan::KvType;

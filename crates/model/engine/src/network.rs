@@ -14,6 +14,7 @@ mod host;
 mod stream;
 
 pub use array::{Array, ArrayError};
+pub use import::tflite::Profile;
 pub use stream::{Stream, StreamError};
 
 use crate::error::EngineError;
@@ -43,6 +44,7 @@ pub struct Network {
     unsupported: Vec<Unsupported>,
     notices: Vec<String>,
     threads: NonZeroUsize,
+    profile: Profile,
     bindings: Mutex<Vec<Binding>>,
 }
 
@@ -105,6 +107,7 @@ impl Network {
             notices,
             folder: Arc::new(folder),
             threads: NonZeroUsize::new(processors).unwrap_or(NonZeroUsize::MIN),
+            profile: Profile::default(),
             bindings: Mutex::new(Vec::new()),
         })
     }
@@ -112,6 +115,12 @@ impl Network {
     /// Uses this many threads from the next binding on.
     pub fn set_threads(&mut self, threads: NonZeroUsize) {
         self.threads = threads;
+        self.bindings.get_mut().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Follows this runtime's integer arithmetic from the next binding on.
+    pub fn set_profile(&mut self, profile: Profile) {
+        self.profile = profile;
         self.bindings.get_mut().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
@@ -240,7 +249,7 @@ impl Network {
     }
 
     fn import(&self, bound: &[Bound], host: &mut Host<'_>) -> Result<onnx::Imported, EngineError> {
-        format::import(self.folder.bytes(), &self.label, bound, host)
+        format::import(self.folder.bytes(), &self.label, bound, self.profile, host)
     }
 
     /// What a run with inputs of these extents takes, as far as it is known before one.

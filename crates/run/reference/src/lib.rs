@@ -15,6 +15,7 @@ mod movement;
 mod index;
 mod reduce;
 mod norm;
+mod quant;
 mod matmul;
 mod window;
 mod sample;
@@ -95,7 +96,9 @@ pub fn divides(op: &ArrayOp) -> bool {
         | ArrayOp::Triangle { .. }
         | ArrayOp::LocalResponse { .. }
         | ArrayOp::Quantize { .. }
-        | ArrayOp::Dequantize { .. } => true,
+        | ArrayOp::Dequantize { .. }
+        | ArrayOp::Requant(_)
+        | ArrayOp::Lookup => true,
         ArrayOp::Concat { .. }
         | ArrayOp::Accumulate { .. }
         | ArrayOp::MaxUnpool { .. }
@@ -141,6 +144,8 @@ pub fn run(
             cast::quantize(axis, block, saturate, inputs, out);
         }
         ArrayOp::Dequantize { axis, block, .. } => cast::dequantize(axis, block, inputs, out),
+        ArrayOp::Requant(op) => quant::requant(&op, inputs, out),
+        ArrayOp::Lookup => quant::lookup(inputs, out),
         ArrayOp::Reshape { .. } => movement::copy(inputs, out),
         ArrayOp::View(view) => movement::view(&view, inputs, out),
         ArrayOp::Concat { axis } => movement::concat(axis, inputs, out),

@@ -4,7 +4,7 @@
 //! the operand; loops run over those alone, so a window that is larger than its operand costs
 //! nothing.
 
-use crate::number::{Numbers, Wide, by_domain, limits, store};
+use crate::number::{Numbers, Wide, by_domain, is_float, limits, store};
 use crate::walk::{Out, coordinates, place, size};
 use crate::{Inputs, dtype};
 use core::ops::{Add, Mul, Sub};
@@ -232,6 +232,23 @@ pub(crate) fn pool(pool: &Pool, inputs: &Inputs<'_, '_>, out: &mut Out<'_>) {
         PoolKind::Max | PoolKind::MaxIndex { .. } => {
             by_domain!(dtype(&x), W => largest::<W>(pool, x, out));
         }
+        PoolKind::Average { count_padding } if !is_float(out.dtype) => {
+            let x: Numbers<'_, i128> = Numbers::of(x);
+            let (channels, plane) = (size(dims[1]), product(&dims[2..]));
+            out.fill_at(|at| {
+                let first = (at[0] * channels + at[1]) * plane;
+                let start = start(&pool.conv, &at[2..]);
+                let (mut sum, mut count) = (0i128, 0u64);
+                taps(&pool.conv, &dims[2..], &start, &mut |_, place| {
+                    sum += x.at(first + place);
+                    count += 1;
+                });
+                let count =
+                    if count_padding { padded(&pool.conv, &dims[2..], &start) } else { count };
+                let count = i128::from(count.max(1));
+                (sum + sum.signum() * (count / 2)) / count
+            });
+        }
         PoolKind::Average { count_padding } => {
             let x: Numbers<'_, f64> = Numbers::of(x);
             let (channels, plane) = (size(dims[1]), product(&dims[2..]));
@@ -277,7 +294,7 @@ fn padded(conv: &Conv, spatial: &[u64], start: &[i64; RANK_MAX]) -> u64 {
 fn largest<W: Wide>(pool: &Pool, x: TensorRef<'_>, out: &mut Out<'_>) {
     let dims = x.shape();
     let (channels, plane) = (size(dims[1]), product(&dims[2..]));
-    let least = if crate::number::is_float(dtype(&x)) {
+    let least = if is_float(dtype(&x)) {
         W::of_float(f64::NEG_INFINITY)
     } else {
         W::of_integer(limits(dtype(&x)).0)

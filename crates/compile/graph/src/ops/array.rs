@@ -9,6 +9,7 @@ mod elementwise;
 mod index;
 mod layers;
 mod movement;
+mod quant;
 mod reduce;
 mod sample;
 mod window;
@@ -84,6 +85,8 @@ pub fn result(op: &ArrayOp, operands: &[Option<Array>]) -> Result<Array, OpError
         ArrayOp::Dequantize { axis, block, to } => {
             elementwise::dequantize(operands, axis, block, to)
         }
+        ArrayOp::Requant(op) => quant::requant(operands, &op),
+        ArrayOp::Lookup => quant::lookup(operands),
         ArrayOp::Reshape { dims } => movement::reshape(operands, dims),
         ArrayOp::View(view) => movement::view(operands, &view),
         ArrayOp::Concat { axis } => movement::concat(operands, axis),
@@ -146,7 +149,9 @@ fn most_operands(op: &ArrayOp) -> usize {
         | ArrayOp::GatherElements { .. }
         | ArrayOp::GatherNd { .. }
         | ArrayOp::OneHot { .. }
-        | ArrayOp::GridSample { .. } => 2,
+        | ArrayOp::GridSample { .. }
+        | ArrayOp::Requant(_)
+        | ArrayOp::Lookup => 2,
         ArrayOp::Select
         | ArrayOp::ConvTranspose { .. }
         | ArrayOp::ScatterElements { .. }

@@ -11,8 +11,8 @@ use alloc::{
 use plan::ArrayOp;
 use plan::array::{
     Cell, Combine, Conv, Coordinates, Dft, Direction, GridPadding, Interpolation, List, Map,
-    Nearest, Pad, PadMode, Pool, PoolKind, Recurrent, Reduce, ReduceKind, Resize, RoiAlign, View,
-    Zip,
+    Nearest, Pad, PadMode, Pool, PoolKind, Recurrent, Reduce, ReduceKind, Requant, Resize,
+    RoiAlign, Rounding, View, Zip,
 };
 use tensor::{DType, Shape, TensorType};
 
@@ -32,7 +32,7 @@ pub(super) fn fields(op: &mut ArrayOp, codec: &mut impl Codec) -> Result<(), Str
     match op {
         ArrayOp::Map(map) => codec.field("fn", map),
         ArrayOp::Zip(zip) => codec.field("fn", zip),
-        ArrayOp::Select | ArrayOp::MatMul => Ok(()),
+        ArrayOp::Select | ArrayOp::MatMul | ArrayOp::Lookup => Ok(()),
         ArrayOp::Cast { to, saturate } => {
             codec.field("to", to)?;
             codec.field("saturate", saturate)
@@ -169,6 +169,14 @@ pub(super) fn fields(op: &mut ArrayOp, codec: &mut impl Codec) -> Result<(), Str
             codec.field("block", block)?;
             codec.field("to", to)
         }
+        ArrayOp::Requant(Requant { rounding, axis, zero, low, high, to }) => {
+            codec.field("rounding", rounding)?;
+            codec.field("axis", axis)?;
+            codec.field("zero", zero)?;
+            codec.field("low", low)?;
+            codec.field("high", high)?;
+            codec.field("to", to)
+        }
     }
 }
 
@@ -204,7 +212,7 @@ pub(super) fn blank(name: &str) -> Option<ArrayOp> {
 }
 
 /// One operator of each kind.
-fn all() -> [ArrayOp; 36] {
+fn all() -> [ArrayOp; 38] {
     let (none, to) = (List::default(), DType::F32);
     let (dims, axis, combine) = (Shape::SCALAR, 0, Combine::Replace);
     let conv =
@@ -274,6 +282,15 @@ fn all() -> [ArrayOp; 36] {
         ArrayOp::Triangle { upper: false, k: 0 },
         ArrayOp::Quantize { axis, block: 0, to, saturate: true },
         ArrayOp::Dequantize { axis, block: 0, to },
+        ArrayOp::Requant(Requant {
+            rounding: Rounding::Double,
+            axis,
+            zero: 0,
+            low: 0,
+            high: 0,
+            to,
+        }),
+        ArrayOp::Lookup,
     ]
 }
 
@@ -291,7 +308,7 @@ macro_rules! numbers {
     };
 }
 
-numbers!(u8, u32, u64, i64, f32, bool);
+numbers!(u8, u32, u64, i32, i64, f32, bool);
 
 /// `name` for a variant without parameters, `name:a:b` for one with them.
 macro_rules! enums {
@@ -369,6 +386,10 @@ enums! {
         HalfPixel = "half_pixel", HalfPixelSymmetric = "half_pixel_symmetric",
         PytorchHalfPixel = "pytorch_half_pixel", AlignCorners = "align_corners",
         Asymmetric = "asymmetric", CropAndResize = "crop_and_resize",
+    }
+    Rounding {
+        Double = "double", DoubleUp = "double_up", SingleAway = "single_away",
+        Fp32Even = "fp32_even", Q8 = "q8", Reduced = "reduced",
     }
     GridPadding { Zeros = "zeros", Border = "border", Reflection = "reflection" }
     Cell {

@@ -2,7 +2,7 @@
 //! what they depend on becomes known.
 
 use super::{
-    Network, constant, label,
+    Network, Profile, constant, label,
     ops::{self, Call, Rule},
     value::{Array, Value},
 };
@@ -23,6 +23,7 @@ pub(super) struct Importer<'a, 'h> {
     pub(super) model: &'a Model<'a>,
     pub(super) builder: Builder<'h>,
     unsupported: Vec<Unsupported>,
+    profile: Profile,
     depth: usize,
     operators: u64,
 }
@@ -43,6 +44,7 @@ impl<T: Into<Fault>> From<T> for Halt {
 pub(super) fn import(
     network: &Network<'_>,
     bound: &[Bound],
+    profile: Profile,
     host: &mut dyn Host,
 ) -> Result<Imported, NetworkError> {
     let mut importer = Importer {
@@ -50,6 +52,7 @@ pub(super) fn import(
         model: network.model,
         builder: Builder::new(host),
         unsupported: Vec::new(),
+        profile,
         depth: 0,
         operators: 0,
     };
@@ -188,11 +191,10 @@ impl<'a> Importer<'a, '_> {
             if inputs.iter().flatten().any(|value| matches!(value, Value::Unknown)) {
                 return Ok(unknown());
             }
-            let call = Call { graph, operator, inputs };
-            match ops::find(&code) {
-                Some(Rule::Graphs(control)) => control(self, &call),
-                Some(rule) => Ok(rule.apply(&mut self.builder, &call)?),
-                None => Err(Fault::unsupported("the operator is not known").into()),
+            let call = Call { graph, operator, inputs, profile: self.profile };
+            match ops::rule(&code, &call)? {
+                Rule::Graphs(control) => control(self, &call),
+                rule => Ok(rule.apply(&mut self.builder, &call)?),
             }
         });
         match result {

@@ -7,11 +7,13 @@ mod control;
 mod elementwise;
 mod linear;
 mod movement;
+mod quant;
 mod reduce;
 mod shape;
 mod window;
 
 use super::{
+    Profile,
     importer::{Halt, Importer},
     value::{Array, Value},
 };
@@ -44,6 +46,12 @@ pub(super) enum Rule {
     Zip(Zip),
     /// A statistic.
     Reduce(ReduceKind),
+    /// A function of each real number that a code stands for.
+    Unary(Map),
+    /// A comparison of codes of one scale.
+    Alike(Zip),
+    /// The least or greatest code.
+    Extreme(ReduceKind),
     /// A composition for real numbers.
     Real(Import),
     /// A composition for all types, quantised ones among them.
@@ -55,14 +63,14 @@ pub(super) enum Rule {
 impl Rule {
     /// Imports an operator without graphs of its own.
     pub(super) fn apply(self, b: &mut Builder<'_>, call: &Call<'_>) -> Outputs {
-        if !matches!(self, Self::Any(_)) && call.is_quantised() {
-            return Err(Fault::unsupported("quantised operands"));
-        }
         match self {
             Self::Map(map) => elementwise::map(b, call, map),
             Self::Zip(zip) => elementwise::zip(b, call, zip),
             Self::Reduce(kind) => reduce::reduce(b, call, kind),
             Self::Real(import) | Self::Any(import) => import(b, call),
+            Self::Unary(map) => quant::map(b, call, map),
+            Self::Alike(zip) => quant::zip(b, call, zip),
+            Self::Extreme(kind) => quant::reduce(b, call, kind),
             Self::Graphs(_) => Err(Fault::invalid("needs other graphs")),
         }
     }
@@ -74,6 +82,8 @@ pub(super) struct Call<'a> {
     pub(super) graph: &'a SubGraph<'a>,
     pub(super) operator: &'a Operator<'a>,
     pub(super) inputs: Vec<Option<Value>>,
+    /// Whose rounding quantised operators follow.
+    pub(super) profile: Profile,
 }
 
 impl<'a> Call<'a> {
@@ -125,6 +135,12 @@ impl<'a> Call<'a> {
         self.graph.tensors.get(usize::try_from(idx).ok()?)
     }
 
+    /// The file's tensor of input `i`.
+    fn input(&self, i: usize) -> Result<&tflite::Tensor<'a>, Fault> {
+        let found = self.tensor_of(&self.operator.inputs, i);
+        found.ok_or_else(|| Fault::invalid(format!("input {i} is missing")))
+    }
+
     /// The file's tensor of output `i`.
     fn output(&self, i: usize) -> Result<&tflite::Tensor<'a>, Fault> {
         let found = self.tensor_of(&self.operator.outputs, i);
@@ -155,6 +171,17 @@ fn extents(list: &[i64]) -> Result<Vec<u64>, Fault> {
         u64::try_from(n).map_err(|_| Fault::invalid(format!("an extent of {n} in {list:?}")))
     };
     list.iter().map(extent).collect()
+}
+
+/// The rule of one use of an operator, which depends on what its operands stand for.
+pub(super) fn rule(code: &OperatorCode<'_>, call: &Call<'_>) -> Result<Rule, Fault> {
+    let unknown = || Fault::unsupported("the operator is not known");
+    let rule = find(code).ok_or_else(unknown)?;
+    if matches!(rule, Any(_) | Graphs(_)) || !call.is_quantised() {
+        return Ok(rule);
+    }
+    let quantised = code.name().and_then(|name| quant::find(name, rule));
+    quantised.ok_or_else(|| Fault::unsupported("quantised operands"))
 }
 
 /// The rule of an operator.
@@ -237,6 +264,7 @@ const OPERATORS: &[(&str, Rule)] = &[
     ("PADV2", Real(movement::pad)),
     ("POW", Rule::Zip(Zip::Power)),
     ("PRELU", Rule::Zip(Zip::Prelu)),
+    ("QUANTIZE", Real(elementwise::unscaled)),
     ("RANGE", Real(shape::range)),
     ("RANK", Any(shape::rank)),
     ("REDUCE_ALL", Rule::Reduce(ReduceKind::All)),

@@ -24,6 +24,7 @@ pub(super) fn run(args: &Run, scene: &Scene, mut network: Network) -> Result<()>
     if let Some(threads) = args.model.threads {
         network.set_threads(threads);
     }
+    network.set_profile(args.profile.into());
     for notice in network.notices().iter().filter(|_| !scene.manner.quiet) {
         say(format_args!("note: {notice}"));
     }

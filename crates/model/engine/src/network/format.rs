@@ -6,7 +6,7 @@ use crate::error::EngineError;
 use formats::{Kind, sniff};
 use import::{
     onnx::{self, Bound, Declared, Imported, NetworkError, Unsupported},
-    tflite,
+    tflite::{self, Profile},
 };
 
 /// What a file says of itself.
@@ -67,11 +67,14 @@ pub(super) fn import(
     file: &[u8],
     label: &str,
     bound: &[Bound],
+    profile: Profile,
     host: &mut Host<'_>,
 ) -> Result<Imported, EngineError> {
     if is_tflite(file) {
         let model = formats::tflite::Model::parse(file).map_err(broken(label))?;
-        return tflite::Network::new(file, &model).import(bound, host).map_err(refused(label));
+        return tflite::Network::new(file, &model)
+            .import(bound, profile, host)
+            .map_err(refused(label));
     }
     let model = formats::onnx::Model::parse(file).map_err(broken(label))?;
     let network = onnx::Network::new(file, &model).map_err(refused(label))?;

@@ -10,9 +10,12 @@ pub(super) fn matmul(operands: &Arrays<'_>) -> Result<Array, OpError> {
     let (a, b) = (operands.array(0)?, operands.array(1)?);
     let bytes = a.is_byte() && b.is_byte();
     operands.typed(&a, "numbers", a.is_number())?;
+    let wide = a.dtype == DType::I16 && b.dtype == DType::I8;
     if !bytes {
-        operands.weight_type(&a, &b)?;
         operands.at_most(2)?;
+    }
+    if !bytes && !wide {
+        operands.weight_type(&a, &b)?;
     }
     let outer = |x: &Array| Shape::new(&x.dims[..x.dims.len().saturating_sub(2)]);
     let dims = || -> Option<Vec<u64>> {
@@ -23,7 +26,12 @@ pub(super) fn matmul(operands: &Arrays<'_>) -> Result<Array, OpError> {
     };
     let dims = dims()
         .ok_or_else(|| operands.error(format!("{} and {} have no product", a.dims, b.dims)))?;
-    let ty = operands.result(if bytes { DType::I32 } else { a.dtype }, &dims)?;
+    let dtype = match (bytes, wide) {
+        (true, _) => DType::I32,
+        (false, true) => DType::I64,
+        (false, false) => a.dtype,
+    };
+    let ty = operands.result(dtype, &dims)?;
     for (i, x, across) in [(2, &a, dims.len() - 1), (3, &b, dims.len() - 2)] {
         let Some(zero) = operands.optional_array(i)? else { continue };
         operands.same_type(x, &zero)?;

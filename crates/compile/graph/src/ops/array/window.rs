@@ -51,6 +51,9 @@ fn products(operands: &Arrays<'_>, x: &Array, w: &Array) -> Result<DType, OpErro
     if x.is_byte() && w.is_byte() {
         return Ok(DType::I32);
     }
+    if x.dtype == DType::I16 && w.dtype == DType::I8 {
+        return Ok(DType::I64);
+    }
     operands.typed(x, "floats or bytes", x.dtype.is_float())?;
     operands.weight_type(x, w)?;
     Ok(x.dtype)
@@ -157,8 +160,8 @@ pub(super) fn pool(operands: &Arrays<'_>, pool: &Pool) -> Result<Array, OpError>
     }
     let dtype = match pool.kind {
         PoolKind::MaxIndex { .. } => DType::I64,
-        PoolKind::Max => x.dtype,
-        PoolKind::Average { .. } | PoolKind::Lp { .. } => {
+        PoolKind::Max | PoolKind::Average { .. } => x.dtype,
+        PoolKind::Lp { .. } => {
             operands.typed(&x, "floats", x.dtype.is_float())?;
             x.dtype
         }

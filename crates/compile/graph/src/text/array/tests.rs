@@ -74,6 +74,14 @@ fn attributes_read_back_with_their_values() {
         }),
         ArrayOp::Quantize { axis: 1, block: 32, to: DType::U16, saturate: false },
         ArrayOp::Triangle { upper: true, k: -7 },
+        ArrayOp::Requant(Requant {
+            rounding: Rounding::Fp32Even,
+            axis: 1,
+            zero: -3,
+            low: i32::MIN,
+            high: i32::MAX,
+            to: DType::U8,
+        }),
     ];
     for op in cases {
         round_trip(op);

@@ -124,6 +124,11 @@ pub(super) fn dequantize(b: &mut Builder<'_>, call: &Call<'_>) -> Outputs {
     each(b, call.array(0)?, |b, x| b.cast(x, DType::F32))
 }
 
+/// Quantised results have rules of their own; others have no scale.
+pub(super) fn unscaled(_: &mut Builder<'_>, _: &Call<'_>) -> Outputs {
+    Err(Fault::unsupported("a result without a scale"))
+}
+
 pub(super) fn cast(b: &mut Builder<'_>, call: &Call<'_>) -> Outputs {
     let ty = call.output(0)?.ty;
     let to = ty.dtype().ok_or_else(|| Fault::unsupported(format!("a cast to {ty}")))?;

@@ -22,6 +22,18 @@ pub(super) fn concatenation(b: &mut Builder<'_>, call: &Call<'_>) -> Outputs {
     one(Array::new(layout, activate(b, result, options.activation)?))
 }
 
+/// The parts of a `CONCATENATION` of codes, which have one scale now.
+pub(super) fn concatenated(b: &mut Builder<'_>, call: &Call<'_>, parts: &[Array]) -> Outputs {
+    let options = options::Concatenation::read(call.options())?;
+    if options.activation != options::Activation::None {
+        return Err(Fault::unsupported("an activation"));
+    }
+    let axis = call.array(0)?.axis(options.axis.into())?;
+    let parts: Vec<&Array> = parts.iter().collect();
+    let (layout, list) = forms(b, &parts)?;
+    one(Array::new(layout, b.concat(&list, placed(layout, axis))?))
+}
+
 pub(super) fn pack(b: &mut Builder<'_>, call: &Call<'_>) -> Outputs {
     let options = options::Pack::read(call.options())?;
     let axis = axis_of(options.axis.into(), call.array(0)?.rank() + 1)?;

@@ -1,0 +1,37 @@
+//! Whole numbers that stand for real ones: scaled sums, and functions of a code as tables.
+
+use super::{Array, Arrays, OpError};
+use alloc::format;
+use plan::array::Requant;
+use tensor::DType;
+
+pub(super) fn requant(operands: &Arrays<'_>, op: &Requant) -> Result<Array, OpError> {
+    let (x, factor) = (operands.array(0)?, operands.array(1)?);
+    let single = x.dtype == DType::F32;
+    operands.typed(&x, "integers or F32", x.dtype.is_integer() || single)?;
+    let along = operands.axis(op.axis, &x).map(|axis| x.dims[axis]);
+    let fits = match &*factor.dims {
+        [] => true,
+        [n] => along? == *n,
+        _ => false,
+    };
+    operands.require(factor.dtype == DType::F64 && fits, || {
+        format!("factors of {} {} for {} along {}", factor.dtype, factor.dims, x.dims, op.axis)
+    })?;
+    operands.require(op.to.is_integer() && op.low <= op.high, || {
+        format!("{} from {} to {}", op.to, op.low, op.high)
+    })?;
+    operands.result(op.to, &x.dims)
+}
+
+pub(super) fn lookup(operands: &Arrays<'_>) -> Result<Array, OpError> {
+    let (x, table) = (operands.array(0)?, operands.array(1)?);
+    let codes = match x.dtype {
+        DType::I8 | DType::U8 => 256,
+        DType::I16 => 1 << 16,
+        _ => return Err(operands.error(format!("takes I8, U8 or I16, not {}", x.dtype))),
+    };
+    operands
+        .require(*table.dims == [codes], || format!("a table of {} for {codes}", table.dims))?;
+    operands.result(table.dtype, &x.dims)
+}
