@@ -15,6 +15,7 @@ mod lm;
 mod memory;
 mod mutations;
 mod networks;
+mod npz;
 mod onnx;
 mod synth;
 mod templates;

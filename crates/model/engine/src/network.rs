@@ -180,7 +180,8 @@ impl Network {
         control: &dyn Control,
     ) -> Result<Vec<(String, Array)>, EngineError> {
         let inputs = self.ordered(inputs)?;
-        let bound: Vec<Bound> = inputs.iter().map(bound).collect::<Result<_, _>>()?;
+        let declared = inputs.iter().zip(&self.inputs);
+        let bound: Vec<Bound> = declared.map(bound).collect::<Result<_, _>>()?;
         let mut bindings = self.bindings.lock().unwrap_or_else(PoisonError::into_inner);
         let fits = |binding: &Binding| {
             binding.bound == bound
@@ -312,10 +313,20 @@ impl Network {
     }
 }
 
-/// The type of an input.
-fn bound(tensor: &TensorRef<'_>) -> Result<Bound, EngineError> {
+/// The type of an input. One number fits whatever the rank of the one number that is declared.
+fn bound((tensor, declared): (&TensorRef<'_>, &Declared)) -> Result<Bound, EngineError> {
+    let own = tensor.shape();
+    let dims = match &declared.dims {
+        Some(dims)
+            if own.elements() == Some(1)
+                && dims.iter().all(|dim| *dim == onnx::Extent::Fixed(1)) =>
+        {
+            Shape::new(&vec![1; dims.len()]).unwrap_or(own)
+        }
+        _ => own,
+    };
     match tensor.ty() {
-        TensorType::Plain(dtype) => Ok(Bound { dtype, dims: tensor.shape() }),
+        TensorType::Plain(dtype) => Ok(Bound { dtype, dims }),
         TensorType::Block(block) => Err(EngineError::Network {
             file: String::new(),
             source: NetworkError::Input {

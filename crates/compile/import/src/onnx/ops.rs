@@ -12,6 +12,7 @@ mod matmul;
 mod movement;
 mod norm;
 mod quant;
+mod random;
 mod recurrent;
 mod reduce;
 mod sample;
@@ -107,6 +108,7 @@ const OPERATORS: &[(&str, Rule)] = &[
     ("Attention", Op(attention::attention)),
     ("AveragePool", Op(window::average_pool)),
     ("BatchNormalization", Op(norm::batch)),
+    ("Bernoulli", Op(random::bernoulli)),
     ("BitCast", Op(elementwise::bit_cast)),
     ("BitShift", Op(elementwise::bit_shift)),
     ("BitwiseAnd", Rule::Zip(Zip::BitAnd)),
@@ -215,6 +217,10 @@ const OPERATORS: &[(&str, Rule)] = &[
     ("QuantizeLinear", Op(quant::quantize)),
     ("RMSNormalization", Op(norm::rms)),
     ("RNN", Op(recurrent::rnn)),
+    ("RandomNormal", Op(random::normal)),
+    ("RandomNormalLike", Op(random::normal_like)),
+    ("RandomUniform", Op(random::uniform)),
+    ("RandomUniformLike", Op(random::uniform_like)),
     ("Range", Op(shape::range)),
     ("Reciprocal", Rule::Map(Map::Reciprocal)),
     ("ReduceL1", Reduce(ReduceKind::L1)),

@@ -5,7 +5,8 @@ use super::{
     Rule,
     attention::{Scores, attend, flat, heads, rotate},
     matmul::product,
-    quant::{to_float, to_integer},
+    quant::{integer_product, rescale, to_float, to_integer},
+    recurrent::lstm_of,
 };
 use crate::network::{Builder, Fault, Tensor, emit::dim};
 use plan::{
@@ -18,12 +19,14 @@ use Rule::Op;
 
 pub(super) const OPERATORS: &[(&str, Rule)] = &[
     ("BiasGelu", Op(bias_gelu)),
+    ("DynamicQuantizeLSTM", Op(dynamic_quantize_lstm)),
     ("FastGelu", Op(fast_gelu)),
     ("FusedMatMul", Op(fused_matmul)),
     ("Gelu", Rule::Map(Map::Gelu)),
     ("GroupQueryAttention", Op(group_query_attention)),
     ("MatMulNBits", Op(matmul_n_bits)),
     ("MultiHeadAttention", Op(multi_head_attention)),
+    ("QGemm", Op(qgemm)),
     ("QLinearAdd", Op(qlinear_add)),
     ("QLinearAveragePool", Op(qlinear_average_pool)),
     ("QLinearConcat", Op(qlinear_concat)),
@@ -127,6 +130,56 @@ fn real(b: &mut Builder<'_>, call: &Call<'_>, i: usize) -> Result<Tensor, Fault>
 fn integer(b: &mut Builder<'_>, call: &Call<'_>, x: &Tensor, i: usize) -> Outputs {
     let default = call.tensor(0)?.dtype;
     one(to_integer(b, x, call.tensor(i)?, call.optional(i + 1)?, default)?)
+}
+
+/// `a · b + c` of integers; in floats where no scale of the result is given.
+fn qgemm(b: &mut Builder<'_>, call: &Call<'_>) -> Outputs {
+    let turned = |b: &mut Builder<'_>, name: &'static str, i: usize| -> Result<Tensor, Fault> {
+        let x = call.tensor(i)?;
+        if x.rank() != 2 {
+            return Err(Fault::invalid(format!("a factor of {}", x.dims)));
+        }
+        if call.flag(name, false)? { b.swap(x, 0, 1) } else { Ok(x.clone()) }
+    };
+    let (x, y) = (turned(b, "transA", 0)?, turned(b, "transB", 3)?);
+    let alpha = f64::from(call.float("alpha", 1.0)?);
+    let mut acc = integer_product(b, (&x, &y), (call.optional(2)?, call.optional(5)?))?;
+    if let Some(bias) = call.optional(6)? {
+        acc = b.add(&acc, bias)?;
+    }
+    let factor = b.mul(call.tensor(1)?, call.tensor(4)?)?;
+    let factor = b.with(Zip::Multiply, &factor, alpha)?;
+    let Some(scale) = call.optional(7)? else {
+        let real = b.cast(&acc, DType::F32)?;
+        return one(b.mul(&real, &factor)?);
+    };
+    let factor = b.div(&factor, scale)?;
+    one(rescale(b, &acc, &factor, call.tensor(8)?)?)
+}
+
+/// An LSTM whose weights are integers. Only they are: input and state are not rounded to integers
+/// on the way as they are in onnxruntime, which is closer to the network before it was quantised.
+fn dynamic_quantize_lstm(b: &mut Builder<'_>, call: &Call<'_>) -> Outputs {
+    // `[directions, from, 4 * hidden]`, with a scale for each direction or each column of it.
+    let mut weight = |i: usize, scale: usize| -> Result<Tensor, Fault> {
+        let x = b.cast(call.tensor(i)?, DType::F32)?;
+        let by_column = |b: &mut Builder<'_>, x: &Tensor| match &x.dims[..] {
+            [d] => b.reshape(x, &[*d, 1, 1]),
+            [d, columns] => b.reshape(x, &[*d, 1, *columns]),
+            _ => Err(Fault::invalid(format!("scales of {}", x.dims))),
+        };
+        let mut x = x;
+        if let Some(zero) = call.optional(scale + 1)? {
+            let zero = by_column(b, zero)?;
+            let zero = b.cast(&zero, DType::F32)?;
+            x = b.sub(&x, &zero)?;
+        }
+        let scale = by_column(b, call.tensor(scale)?)?;
+        let x = b.mul(&x, &scale)?;
+        b.swap(&x, 1, 2)
+    };
+    let (w, r) = (weight(1, 8)?, weight(2, 10)?);
+    lstm_of(b, call, [&w, &r])
 }
 
 fn qlinear_zip(b: &mut Builder<'_>, call: &Call<'_>, zip: Zip) -> Outputs {

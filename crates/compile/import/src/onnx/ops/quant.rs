@@ -168,7 +168,7 @@ pub(super) fn matmul_integer(b: &mut Builder<'_>, call: &Call<'_>) -> Outputs {
 }
 
 /// `acc * factor` as integers of the type of `zero`.
-fn rescale(
+pub(super) fn rescale(
     b: &mut Builder<'_>,
     acc: &Tensor,
     factor: &Tensor,

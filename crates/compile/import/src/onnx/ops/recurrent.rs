@@ -12,17 +12,23 @@ use plan::{
 use tensor::DType;
 
 pub(super) fn lstm(b: &mut Builder<'_>, call: &Call<'_>) -> Outputs {
+    lstm_of(b, call, [call.tensor(1)?, call.tensor(2)?])
+}
+
+/// An LSTM with these weights for the input and for the state, `[directions, 4 * hidden, from]`.
+pub(super) fn lstm_of(b: &mut Builder<'_>, call: &Call<'_>, weights: [&Tensor; 2]) -> Outputs {
     let input_forget = call.flag("input_forget", false)?;
-    run(b, call, Cell::Lstm { input_forget }, &["Sigmoid", "Tanh", "Tanh"])
+    run(b, call, weights, Cell::Lstm { input_forget }, &["Sigmoid", "Tanh", "Tanh"])
 }
 
 pub(super) fn gru(b: &mut Builder<'_>, call: &Call<'_>) -> Outputs {
     let linear_before_reset = call.flag("linear_before_reset", false)?;
-    run(b, call, Cell::Gru { linear_before_reset }, &["Sigmoid", "Tanh"])
+    let weights = [call.tensor(1)?, call.tensor(2)?];
+    run(b, call, weights, Cell::Gru { linear_before_reset }, &["Sigmoid", "Tanh"])
 }
 
 pub(super) fn rnn(b: &mut Builder<'_>, call: &Call<'_>) -> Outputs {
-    run(b, call, Cell::Rnn, &["Tanh"])
+    run(b, call, [call.tensor(1)?, call.tensor(2)?], Cell::Rnn, &["Tanh"])
 }
 
 /// An activation by ONNX's name, with its parameters' defaults.
@@ -67,7 +73,13 @@ fn activations(call: &Call<'_>, defaults: &[&str], directions: usize) -> Result<
     Ok(out)
 }
 
-fn run(b: &mut Builder<'_>, call: &Call<'_>, cell: Cell, defaults: &[&str]) -> Outputs {
+fn run(
+    b: &mut Builder<'_>,
+    call: &Call<'_>,
+    [w, r]: [&Tensor; 2],
+    cell: Cell,
+    defaults: &[&str],
+) -> Outputs {
     let batch_first = call.flag("layout", false)?;
     let is_lstm = matches!(cell, Cell::Lstm { .. });
     call.int("output_sequence", 1)?;
@@ -86,7 +98,6 @@ fn run(b: &mut Builder<'_>, call: &Call<'_>, cell: Cell, defaults: &[&str]) -> O
         other => return Err(Fault::invalid(format!("direction `{other}`"))),
     };
     let directions = if direction == Direction::Both { 2 } else { 1 };
-    let r = call.tensor(2)?;
     let hidden = call.int("hidden_size", r.dims.dims().last().map_or(0, |n| n.cast_signed()))?;
     let clip = call.float("clip", 0.0)?;
     let op = Recurrent {
@@ -115,7 +126,7 @@ fn run(b: &mut Builder<'_>, call: &Call<'_>, cell: Cell, defaults: &[&str]) -> O
     let (c0, peepholes) = if is_lstm { (state(6)?, call.optional(7)?) } else { (None, None) };
     let operands = [
         Some(&x),
-        call.optional(1)?,
+        Some(w),
         Some(r),
         call.optional(3)?,
         known.as_ref(),
