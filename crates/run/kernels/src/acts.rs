@@ -38,7 +38,7 @@ pub enum ActKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Terms {
     /// i32: sum of 32 quants times minus the zero point; for [`ActKind::Q8`] plus the bits of
-    /// [`ANCHOR`].
+    /// `ANCHOR`.
     Zero32(u8),
     /// i32: sum of 16 quants times minus the zero point.
     Zero16(u8),

@@ -7,7 +7,7 @@
 //!
 //! - numbers: `f = fma(w, x, f)` for each k;
 //! - blocks of 32: `f = fma(fma(A + dot, d_w, −A · d_w), d_x, f)`, where `A` is
-//!   [`ANCHOR`](crate::acts::ANCHOR), so that the inner term is `dot · d_w` rounded once (NaN if
+//!   `acts::ANCHOR`, so that the inner term is `dot · d_w` rounded once (NaN if
 //!   `d_w` is not finite), then with minimums `f = fma(m, Σ, f)`, where `Σ` is the token's sum
 //!   ([`Terms::Sum`](crate::acts::Terms::Sum));
 //! - super-blocks of 256: `f = fma(g, d_w · d_x, f)`, where `g` is the integer sum of `dot · scale`
