@@ -3,7 +3,12 @@
 //! The test data is a folder of its own and never part of the repository; real models are looked
 //! for in `models/` (`cargo xtask get`) and in the test data. What is absent is said, not failed.
 
-use std::path::{Path, PathBuf};
+use anyhow::ensure;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 /// A check: counts what agrees with the oracle.
 pub(crate) type Check = fn(&Fixtures) -> anyhow::Result<Report>;
@@ -24,6 +29,22 @@ impl Fixtures {
     /// A path below the test data.
     pub(crate) fn path(&self, below: &str) -> PathBuf {
         self.folder.join(below)
+    }
+
+    /// An archive of networks of the test data as files, unpacked once into the build folder.
+    pub(crate) fn unpacked(&self, name: &str) -> anyhow::Result<PathBuf> {
+        let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target").join(name);
+        let done = target.join(".unpacked");
+        if done.is_file() {
+            return Ok(target);
+        }
+        fs::create_dir_all(&target)?;
+        let archive = self.path(&format!("networks/{name}.tar.xz"));
+        let status =
+            Command::new("tar").arg("xJf").arg(&archive).arg("-C").arg(&target).status()?;
+        ensure!(status.success(), "tar could not unpack {}", archive.display());
+        fs::write(done, "")?;
+        Ok(target)
     }
 
     /// A file of a fetched model, if it is here.

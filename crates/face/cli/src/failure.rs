@@ -170,7 +170,7 @@ impl From<EngineError> for Failure {
             EngineError::NotAModel { file, reason } => {
                 Self::new(Exit::File, format!("not a model: {reason}"))
                     .at(file)
-                    .hint("give a .gguf file, or a folder with config.json and .safetensors files")
+                    .hint("give a .gguf, .onnx or .tflite file, or a folder with config.json and .safetensors files")
             }
             EngineError::Format { file, source } => Self::new(Exit::File, chain(&source))
                 .at(file)
@@ -232,7 +232,7 @@ impl From<StoreError> for Failure {
             StoreError::NotAFile { path, kind } => {
                 Self::new(Exit::File, format!("is {kind}, not a model"))
                     .at(path.display())
-                    .hint("give a .gguf file, or a folder with config.json and .safetensors files")
+                    .hint("give a .gguf, .onnx or .tflite file, or a folder with config.json and .safetensors files")
             }
             StoreError::Changed { path, reason } => {
                 Self::new(Exit::File, format!("the file changed while it was in use: {reason}"))
