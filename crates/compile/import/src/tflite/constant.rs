@@ -42,9 +42,14 @@ pub(super) fn constant(
         let dims = Shape::new(&tensor.shape).ok_or_else(of_rank)?;
         return Ok(Some(Tensor::of(dtype, dims, Constant::Stored(stored))));
     }
-    let Some(bytes) = model.constant(tensor) else { return Ok(None) };
+    let empty = || (tensor.elements() == 0).then_some(&[][..]);
+    // No elements need no bytes: the shape of a scalar, say.
+    let Some(bytes) = model.constant(tensor).or_else(empty) else { return Ok(None) };
     let (dtype, narrow) = held(tensor.ty)?;
     let dims = Shape::new(&tensor.shape).ok_or_else(of_rank)?;
+    if bytes.is_empty() {
+        return Ok(Some(Tensor::constant(dtype, dims, Vec::new()).narrowed(narrow)));
+    }
     if narrow.is_none()
         && tensor.sparsity.is_none()
         && bytes.len() > COPIED_BYTES
