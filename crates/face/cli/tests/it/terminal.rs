@@ -20,7 +20,9 @@ struct Terminal {
 
 impl Terminal {
     fn open(arguments: &str) -> Self {
-        let line = format!("{} {arguments}", env!("CARGO_BIN_EXE_ledge"));
+        // Not every shell makes way for its last command by itself, and one that stays is killed by
+        // Ctrl-C, too: its code would be told instead.
+        let line = format!("exec {} {arguments}", env!("CARGO_BIN_EXE_ledge"));
         let mut child = Command::new("script")
             .args(["--quiet", "--return", "--command", &line, "/dev/null"])
             .stdin(Stdio::piped())
