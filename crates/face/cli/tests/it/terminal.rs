@@ -25,6 +25,7 @@ impl Terminal {
         let line = format!("exec {} {arguments}", env!("CARGO_BIN_EXE_ledge"));
         let mut child = Command::new("script")
             .args(["--quiet", "--return", "--command", &line, "/dev/null"])
+            .env("TERM", "xterm")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
