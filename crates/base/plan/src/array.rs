@@ -9,6 +9,7 @@
 //! The scalar reference of every operator is the `reference` crate; it is the specification.
 //! Sources: ONNX operator schemas (opset 1 to 28) and TFLite's kernels (schema 3).
 
+use alloc::vec::Vec;
 use core::{fmt, ops::Deref};
 use tensor::{DType, Shape, shape::RANK_MAX};
 
@@ -117,6 +118,19 @@ pub enum ArrayOp {
     /// I32; then `(x, w, bias?, x_zero?: [], w_zero?: [] or [m])`, and padding reads `x_zero`.
     /// `x` of I16 and `w` of I8 give I64. Beside `x` of F32, `w` may be F16 or BF16.
     Conv(Conv),
+    /// `(x: [n, …, c], w: [m, …, c / groups], bias?: [m], residual?: like the result, x_zero?: [],
+    /// w_zero?: [] or [m], factor?: F64 [] or [m]) → [n, …, m]`: a [`ArrayOp::Conv`] of channels
+    /// last with its [`Epilogue`]. Only passes make it.
+    ConvLast {
+        /// Window, steps and pads.
+        conv: Conv,
+        /// What is done with the sums.
+        epilogue: Epilogue,
+    },
+    /// `(a: […, m, k], b: […, k, n], bias?: [n], residual?: like the result, a_zero?, b_zero?,
+    /// factor?: F64 [] or [n]) → […, m, n]`: a [`ArrayOp::MatMul`] with its [`Epilogue`]. Only
+    /// passes make it.
+    MatMulFused(Epilogue),
     /// `(x: [n, c, …], w: [c, m / groups, …], bias?: [m]) → [n, m, …]`, extents `output`. Beside
     /// `x` of F32, `w` may be F16 or BF16.
     ConvTranspose {
@@ -133,7 +147,7 @@ pub enum ArrayOp {
         /// Groups of channels that share offsets.
         offset_groups: u32,
     },
-    /// `(x: [n, c, …]) → [n, c, …]`: a statistic over windows.
+    /// `(x: [n, c, …]) → [n, c, …]`, or both with channels last: a statistic over windows.
     Pool(Pool),
     /// `(x: [n, c, …], index: same I64, into the flat result) → dims`: the inverse of max pooling.
     MaxUnpool {
@@ -313,6 +327,19 @@ pub struct Requant {
     pub high: i32,
     /// The result's type.
     pub to: DType,
+}
+
+/// What a product does with its sums before it stores them.
+///
+/// Sums of floats get the bias, then the residual, then the activation. Those of integers get the
+/// bias, then the scaling, whose bounds carry an activation; without one, the sums come out.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Epilogue {
+    /// A function of each sum; floats only.
+    pub activation: Option<Map>,
+    /// How sums become codes; integers only. It needs the operand `factor`, which varies along the
+    /// last dimension if at all.
+    pub requant: Option<Requant>,
 }
 
 /// Attributes of [`ArrayOp::View`], in elements of the operand.
@@ -571,12 +598,49 @@ impl Conv {
     }
 }
 
+/// Where an image's channels stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Channels {
+    /// Before the spatial dimensions: `[n, c, …]`.
+    First,
+    /// Behind them: `[n, …, c]`.
+    Last,
+}
+
+impl Channels {
+    /// The dimension of the channels in an image of this rank.
+    pub fn axis(self, rank: usize) -> usize {
+        match self {
+            Self::First => 1,
+            Self::Last => rank.saturating_sub(1),
+        }
+    }
+
+    /// The first of the spatial dimensions.
+    pub fn spatial(self) -> usize {
+        match self {
+            Self::First => 2,
+            Self::Last => 1,
+        }
+    }
+
+    /// The extents of an image, its spatial ones in order.
+    pub fn image(self, n: u64, c: u64, spatial: impl IntoIterator<Item = u64>) -> Vec<u64> {
+        let mut dims: Vec<u64> = spatial.into_iter().collect();
+        dims.insert(0, n);
+        let axis = self.axis(dims.len() + 1);
+        dims.insert(axis, c);
+        dims
+    }
+}
+
 /// What a [`ArrayOp::Pool`] computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PoolKind {
     /// The largest element; padding is never chosen.
     Max,
     /// Its position as I64 in the flat operand; `column_major` counts the last two swapped.
+    /// Channels stand first.
     MaxIndex {
         /// Column-major order of the spatial dimensions.
         column_major: bool,
@@ -602,6 +666,8 @@ pub struct Pool {
     pub conv: Conv,
     /// Spatial extents of the result (rounding up is decided by the importer).
     pub output: List<u32>,
+    /// Where the channels stand, in the operand and in the result.
+    pub channels: Channels,
 }
 
 /// How an update meets the element that is there.
@@ -776,7 +842,9 @@ impl ArrayOp {
             Self::ArgReduce { .. } => "arg_reduce",
             Self::Accumulate { .. } => "accumulate",
             Self::MatMul => "matmul",
+            Self::MatMulFused(_) => "matmul_fused",
             Self::Conv(_) => "conv",
+            Self::ConvLast { .. } => "conv_last",
             Self::ConvTranspose { .. } => "conv_transpose",
             Self::DeformConv { .. } => "deform_conv",
             Self::Pool(_) => "pool",

@@ -16,6 +16,7 @@ mod index;
 mod reduce;
 mod norm;
 mod quant;
+mod ending;
 mod matmul;
 mod window;
 mod sample;
@@ -81,7 +82,9 @@ pub fn divides(op: &ArrayOp) -> bool {
         | ArrayOp::Reduce(_)
         | ArrayOp::ArgReduce { .. }
         | ArrayOp::MatMul
+        | ArrayOp::MatMulFused(_)
         | ArrayOp::Conv(_)
+        | ArrayOp::ConvLast { .. }
         | ArrayOp::ConvTranspose { .. }
         | ArrayOp::DeformConv { .. }
         | ArrayOp::Pool(_)
@@ -174,7 +177,9 @@ pub fn run(
             norm::local_response(size, [alpha, beta, bias].map(f64::from), inputs, out);
         }
         ArrayOp::MatMul => matmul::matmul(inputs, out),
+        ArrayOp::MatMulFused(epilogue) => matmul::fused(&epilogue, inputs, out),
         ArrayOp::Conv(conv) => window::conv(&conv, inputs, out),
+        ArrayOp::ConvLast { conv, epilogue } => window::conv_last(&conv, &epilogue, inputs, out),
         ArrayOp::ConvTranspose { conv, .. } => window::transpose(&conv, inputs, out),
         ArrayOp::DeformConv { conv, offset_groups } => {
             window::deform(&conv, offset_groups, inputs, out);

@@ -29,10 +29,13 @@ pub(crate) fn requant(op: &Requant, inputs: &Inputs<'_, '_>, out: &mut Out<'_>) 
         });
     }
     let x: Numbers<'_, i128> = Numbers::of(x);
-    out.fill(&steps, |[i, c]| {
-        let scaled = scale(op.rounding, x.at(place(i)), factor.at(place(c)));
-        (scaled + zero).clamp(low, high)
-    });
+    out.fill(&steps, |[i, c]| code(&op, x.at(place(i)), factor.at(place(c))));
+}
+
+/// The code that a sum becomes.
+pub(crate) fn code(op: &Requant, sum: i128, factor: f64) -> i128 {
+    let scaled = scale(op.rounding, sum, factor);
+    (scaled + i128::from(op.zero)).clamp(op.low.into(), op.high.into())
 }
 
 /// A single scaled and rounded.

@@ -3,8 +3,8 @@
 
 use super::*;
 use plan::array::{
-    Conv, Coordinates, Dft, Interpolation, List, Map, Nearest, Pad, PadMode, Pool, PoolKind,
-    Reduce, ReduceKind, Resize, View, Zip,
+    Channels, Conv, Coordinates, Dft, Interpolation, List, Map, Nearest, Pad, PadMode, Pool,
+    PoolKind, Reduce, ReduceKind, Resize, View, Zip,
 };
 use tensor::cast::to_bytes;
 
@@ -185,7 +185,8 @@ fn windows() {
     let transposed = ArrayOp::ConvTranspose { conv, output: list(&[5]) };
     let inputs = [f32s(&[1, 1, 3], &[1.0, 2.0, 3.0]), f32s(&[1, 1, 2], &[10.0, 1.0])];
     close(&floats(&transposed, &inputs, &[1, 1, 5]), &[0.0, 21.0, 0.0, 32.0, 0.0]);
-    let pool = |kind| ArrayOp::Pool(Pool { kind, conv, output: list(&[3]) });
+    let pool =
+        |kind| ArrayOp::Pool(Pool { kind, conv, output: list(&[3]), channels: Channels::First });
     close(&floats(&pool(PoolKind::Max), &[row], &[1, 1, 3]), &[2.0, 4.0, 4.0]);
     let mean = pool(PoolKind::Average { count_padding: false });
     close(&floats(&mean, &[row], &[1, 1, 3]), &[2.0, 3.0, 4.0]);

@@ -130,10 +130,15 @@ impl<'a> Out<'a> {
 
     /// Writes every element of this part: `f(coordinates)`.
     pub(crate) fn fill_at<W: Wide>(&mut self, mut f: impl FnMut(&[usize; RANK_MAX]) -> W) {
+        self.fill_each(|_, at| f(at));
+    }
+
+    /// Writes every element of this part: `f(element, coordinates)`.
+    pub(crate) fn fill_each<W: Wide>(&mut self, mut f: impl FnMut(usize, &[usize; RANK_MAX]) -> W) {
         let store: Store<W> = store(self.dtype);
         for i in 0..self.len() {
             let at = coordinates(&self.dims, self.first + i);
-            store(self.bytes, i, f(&at));
+            store(self.bytes, i, f(self.first + i, &at));
         }
     }
 }

@@ -4,11 +4,12 @@
 //! the operand; loops run over those alone, so a window that is larger than its operand costs
 //! nothing.
 
+use crate::ending::Ending;
 use crate::number::{Numbers, Wide, by_domain, is_float, limits, store};
 use crate::walk::{Out, coordinates, place, size};
 use crate::{Inputs, dtype};
 use core::ops::{Add, Mul, Sub};
-use plan::array::{Conv, Pool, PoolKind};
+use plan::array::{Channels, Conv, Epilogue, Pool, PoolKind};
 use tensor::shape::RANK_MAX;
 use tensor::{DType, Shape, TensorRef};
 
@@ -61,38 +62,91 @@ fn product(dims: &[u64]) -> usize {
     dims.iter().map(|&dim| size(dim)).product()
 }
 
-pub(crate) fn conv(conv: &Conv, inputs: &Inputs<'_, '_>, out: &mut Out<'_>) {
-    by_domain!(out.dtype, W => convolve::<W>(conv, inputs, out));
+/// How the elements of an image follow each other.
+#[derive(Clone, Copy)]
+struct Image {
+    channels: Channels,
+    /// How many channels there are, and steps from one to the next.
+    each: [usize; 2],
+    /// Elements of a channel, and steps from one to the next.
+    plane: [usize; 2],
 }
 
-fn convolve<W: Wide + Add<Output = W> + Sub<Output = W> + Mul<Output = W>>(
+impl Image {
+    fn new(channels: Channels, dims: &[u64]) -> Self {
+        let count = size(dims[channels.axis(dims.len())]);
+        let from = channels.spatial();
+        let plane = product(&dims[from..from + dims.len() - 2]);
+        match channels {
+            Channels::First => Self { channels, each: [count, plane], plane: [plane, 1] },
+            Channels::Last => Self { channels, each: [count, 1], plane: [plane, count] },
+        }
+    }
+
+    /// The first element of channel `c` of image `n`.
+    fn first(&self, n: usize, c: usize) -> usize {
+        n * self.each[0] * self.plane[0] + c * self.each[1]
+    }
+
+    /// Image, channel and place of a result's element.
+    fn split<'a>(&self, at: &'a [usize], rank: usize) -> (usize, usize, &'a [usize]) {
+        let from = self.channels.spatial();
+        (at[0], at[self.channels.axis(rank)], &at[from..from + rank - 2])
+    }
+}
+
+pub(crate) fn conv(conv: &Conv, inputs: &Inputs<'_, '_>, out: &mut Out<'_>) {
+    by_domain!(out.dtype, W => {
+        convolve::<W>(conv, Channels::First, inputs, [2, 3, 4], &Ending::none(), out);
+    });
+}
+
+pub(crate) fn conv_last(
     conv: &Conv,
+    epilogue: &Epilogue,
     inputs: &Inputs<'_, '_>,
     out: &mut Out<'_>,
 ) {
+    by_domain!(out.dtype, W => {
+        let ending = Ending::new(epilogue, inputs, [3, 6]);
+        convolve::<W>(conv, Channels::Last, inputs, [2, 4, 5], &ending, out);
+    });
+}
+
+/// A convolution whose bias and zero points are the operands `optional`.
+fn convolve<W: Wide + Add<Output = W> + Sub<Output = W> + Mul<Output = W>>(
+    conv: &Conv,
+    channels: Channels,
+    inputs: &Inputs<'_, '_>,
+    optional: [usize; 3],
+    ending: &Ending<'_, W>,
+    out: &mut Out<'_>,
+) {
     let (x, w) = (inputs.at(0), inputs.at(1));
-    let (dims, filters) = (x.shape(), size(w.shape()[0]));
-    let (channels, per_group) = (size(dims[1]), size(w.shape()[1]));
-    let (plane, window) = (product(&dims[2..]), product(&w.shape()[2..]));
-    let filters_per_group = filters / size(conv.groups.into());
-    let optional = |i: usize| -> Option<Numbers<'_, W>> { inputs.get(i).map(Numbers::of) };
-    let (bias, x_zero, w_zero) = (optional(2), optional(3), optional(4));
-    let one_zero = inputs.get(4).is_none_or(|zero| zero.shape().is_empty());
+    let [from, filter] = [x, w].map(|x| Image::new(channels, &x.shape()));
+    let (dims, rank) = (x.shape(), x.shape().len());
+    let spatial = &dims[channels.spatial()..][..rank - 2];
+    let per_group = filter.each[0];
+    let filters_per_group = size(w.shape()[0]) / size(conv.groups.into());
+    let one_zero = inputs.get(optional[2]).is_none_or(|zero| zero.shape().is_empty());
+    let [bias, x_zero, w_zero] =
+        optional.map(|i| -> Option<Numbers<'_, W>> { inputs.get(i).map(Numbers::of) });
     let x_zero = x_zero.map_or(W::ZERO, |zero| zero.at(0));
     let (x, w): (Numbers<'_, W>, Numbers<'_, W>) = (Numbers::of(x), Numbers::of(w));
-    out.fill_at(|at| {
-        let (n, m) = (at[0], at[1]);
+    out.fill_each(|i, at| {
+        let (n, m, at) = from.split(at, rank);
         let group = m / filters_per_group;
         let zero = w_zero.map_or(W::ZERO, |zero| zero.at(if one_zero { 0 } else { m }));
-        let first = n * channels + group * per_group;
+        let first = from.first(n, group * per_group);
         let mut sum = bias.map_or(W::ZERO, |bias| bias.at(m));
-        taps(conv, &dims[2..], &start(conv, &at[2..]), &mut |tap, place| {
+        taps(conv, spatial, &start(conv, at), &mut |tap, place| {
             for c in 0..per_group {
-                let value = x.at((first + c) * plane + place) - x_zero;
-                sum = sum + value * (w.at((m * per_group + c) * window + tap) - zero);
+                let value = x.at(first + c * from.each[1] + place * from.plane[1]) - x_zero;
+                let weight = w.at(filter.first(m, c) + tap * filter.plane[1]) - zero;
+                sum = sum + value * weight;
             }
         });
-        sum
+        ending.of(i, m, sum)
     });
 }
 
@@ -227,58 +281,85 @@ pub(crate) fn bilinear(y: f64, x: f64, at: impl Fn(isize, isize) -> f64) -> f64 
 
 pub(crate) fn pool(pool: &Pool, inputs: &Inputs<'_, '_>, out: &mut Out<'_>) {
     let x = inputs.at(0);
-    let dims = x.shape();
     match pool.kind {
         PoolKind::Max | PoolKind::MaxIndex { .. } => {
             by_domain!(dtype(&x), W => largest::<W>(pool, x, out));
         }
         PoolKind::Average { count_padding } if !is_float(out.dtype) => {
-            let x: Numbers<'_, i128> = Numbers::of(x);
-            let (channels, plane) = (size(dims[1]), product(&dims[2..]));
-            out.fill_at(|at| {
-                let first = (at[0] * channels + at[1]) * plane;
-                let start = start(&pool.conv, &at[2..]);
-                let (mut sum, mut count) = (0i128, 0u64);
-                taps(&pool.conv, &dims[2..], &start, &mut |_, place| {
-                    sum += x.at(first + place);
-                    count += 1;
-                });
-                let count =
-                    if count_padding { padded(&pool.conv, &dims[2..], &start) } else { count };
+            average::<i128>(pool, count_padding, x, out, |sum, count| {
                 let count = i128::from(count.max(1));
                 (sum + sum.signum() * (count / 2)) / count
             });
         }
         PoolKind::Average { count_padding } => {
-            let x: Numbers<'_, f64> = Numbers::of(x);
-            let (channels, plane) = (size(dims[1]), product(&dims[2..]));
-            out.fill_at(|at| {
-                let first = (at[0] * channels + at[1]) * plane;
-                let start = start(&pool.conv, &at[2..]);
-                let (mut sum, mut count) = (0.0, 0u64);
-                taps(&pool.conv, &dims[2..], &start, &mut |_, place| {
-                    sum += x.at(first + place);
-                    count += 1;
-                });
-                let count =
-                    if count_padding { padded(&pool.conv, &dims[2..], &start) } else { count };
+            average::<f64>(pool, count_padding, x, out, |sum, count| {
                 if count == 0 { 0.0 } else { sum / count as f64 }
             });
         }
         PoolKind::Lp { p } => {
+            let windows = Windows::new(pool, x);
             let x: Numbers<'_, f64> = Numbers::of(x);
-            let (channels, plane) = (size(dims[1]), product(&dims[2..]));
             let p = f64::from(p);
             out.fill_at(|at| {
-                let first = (at[0] * channels + at[1]) * plane;
                 let mut sum = 0.0;
-                taps(&pool.conv, &dims[2..], &start(&pool.conv, &at[2..]), &mut |_, place| {
-                    sum += x.at(first + place).abs().powf(p);
-                });
+                windows.taps(at, |place, _| sum += x.at(place).abs().powf(p));
                 sum.powf(1.0 / p)
             });
         }
     }
+}
+
+/// The windows of a pool over an operand.
+struct Windows<'p> {
+    pool: &'p Pool,
+    image: Image,
+    dims: Shape,
+}
+
+impl<'p> Windows<'p> {
+    fn new(pool: &'p Pool, x: TensorRef<'_>) -> Self {
+        Self { pool, image: Image::new(pool.channels, &x.shape()), dims: x.shape() }
+    }
+
+    fn spatial(&self) -> &[u64] {
+        &self.dims[self.pool.channels.spatial()..][..self.dims.len() - 2]
+    }
+
+    /// Where the window of a result's element begins.
+    fn start(&self, at: &[usize]) -> [i64; RANK_MAX] {
+        start(&self.pool.conv, self.image.split(at, self.dims.len()).2)
+    }
+
+    /// Goes through the window of a result's element: `f(place, in its plane)`.
+    fn taps(&self, at: &[usize], mut f: impl FnMut(usize, usize)) {
+        let (n, c, _) = self.image.split(at, self.dims.len());
+        let first = self.image.first(n, c);
+        taps(&self.pool.conv, self.spatial(), &self.start(at), &mut |_, place| {
+            f(first + place * self.image.plane[1], place);
+        });
+    }
+}
+
+fn average<W: Wide + Add<Output = W>>(
+    pool: &Pool,
+    count_padding: bool,
+    x: TensorRef<'_>,
+    out: &mut Out<'_>,
+    mean: impl Fn(W, u64) -> W,
+) {
+    let windows = Windows::new(pool, x);
+    let x: Numbers<'_, W> = Numbers::of(x);
+    out.fill_at(|at| {
+        let (mut sum, mut count) = (W::ZERO, 0);
+        windows.taps(at, |place, _| {
+            sum = sum + x.at(place);
+            count += 1;
+        });
+        if count_padding {
+            count = padded(&pool.conv, windows.spatial(), &windows.start(at));
+        }
+        mean(sum, count)
+    });
 }
 
 /// Taps of a window inside of the operand and its padding.
@@ -292,8 +373,8 @@ fn padded(conv: &Conv, spatial: &[u64], start: &[i64; RANK_MAX]) -> u64 {
 }
 
 fn largest<W: Wide>(pool: &Pool, x: TensorRef<'_>, out: &mut Out<'_>) {
+    let windows = Windows::new(pool, x);
     let dims = x.shape();
-    let (channels, plane) = (size(dims[1]), product(&dims[2..]));
     let least = if is_float(dtype(&x)) {
         W::of_float(f64::NEG_INFINITY)
     } else {
@@ -301,23 +382,24 @@ fn largest<W: Wide>(pool: &Pool, x: TensorRef<'_>, out: &mut Out<'_>) {
     };
     let x: Numbers<'_, W> = Numbers::of(x);
     let best = |at: &[usize]| {
-        let first = (at[0] * channels + at[1]) * plane;
         let mut best = (least, None);
-        taps(&pool.conv, &dims[2..], &start(&pool.conv, &at[2..]), &mut |_, place| {
-            let value = x.at(first + place);
+        windows.taps(at, |flat, place| {
+            let value = x.at(flat);
             if best.1.is_none() || value > best.0 || value.partial_cmp(&value).is_none() {
                 best = (value, Some(place));
             }
         });
-        (best.0, first, best.1.unwrap_or(0))
+        best
     };
     match pool.kind {
         PoolKind::MaxIndex { column_major } => {
             let put = store::<i128>(DType::I64);
             for i in 0..out.len() {
-                let (_, first, place) = best(&coordinates(&out.dims, out.first + i));
+                let at = coordinates(&out.dims, out.first + i);
+                let place = best(&at).1.unwrap_or(0);
                 let place =
                     if column_major && dims.len() >= 4 { swapped(&dims, place) } else { place };
+                let first = windows.image.first(at[0], at[1]);
                 put(out.bytes, i, (first + place) as i128);
             }
         }

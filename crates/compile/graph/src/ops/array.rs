@@ -6,6 +6,7 @@
 //! that are data. Operands are values or weights alike.
 
 mod elementwise;
+mod epilogue;
 mod index;
 mod layers;
 mod movement;
@@ -100,9 +101,11 @@ pub fn result(op: &ArrayOp, operands: &[Option<Array>]) -> Result<Array, OpError
         ArrayOp::Normalise { axis, .. } => reduce::normalise(operands, axis),
         ArrayOp::LocalResponse { .. } => reduce::local_response(operands),
         ArrayOp::MatMul => layers::matmul(operands),
+        ArrayOp::MatMulFused(epilogue) => layers::matmul_fused(operands, &epilogue),
         ArrayOp::Recurrent(op) => layers::recurrent(operands, &op),
         ArrayOp::Dft(op) => layers::dft(operands, &op),
         ArrayOp::Conv(op) => window::conv(operands, &op),
+        ArrayOp::ConvLast { conv, epilogue } => window::conv_last(operands, &conv, &epilogue),
         ArrayOp::ConvTranspose { conv, output } => window::transpose(operands, &conv, &output),
         ArrayOp::DeformConv { conv, offset_groups } => {
             window::deform(operands, &conv, offset_groups)
@@ -162,6 +165,7 @@ fn most_operands(op: &ArrayOp) -> usize {
         | ArrayOp::Dequantize { .. } => 3,
         ArrayOp::MatMul => 4,
         ArrayOp::Conv(_) | ArrayOp::DeformConv { .. } => 5,
+        ArrayOp::ConvLast { .. } | ArrayOp::MatMulFused(_) => 7,
         ArrayOp::Recurrent(_) => 8,
         ArrayOp::Concat { .. } => usize::MAX,
     }
@@ -209,6 +213,11 @@ impl Arrays<'_> {
         self.require(array.dtype == dtype && *array.dims == *dims, || {
             format!("operand {i} must be {dtype} {dims:?}, is {} {}", array.dtype, array.dims)
         })
+    }
+
+    /// Refuses operand `i` where there must be none.
+    fn absent(&self, i: usize, why: &str) -> Result<(), OpError> {
+        self.require(self.optional_array(i)?.is_none(), || format!("operand {i} with {why}"))
     }
 
     /// Refuses an axis outside of `array`; gives it as an index.

@@ -10,9 +10,9 @@ use alloc::{
 };
 use plan::ArrayOp;
 use plan::array::{
-    Cell, Combine, Conv, Coordinates, Dft, Direction, GridPadding, Interpolation, List, Map,
-    Nearest, Pad, PadMode, Pool, PoolKind, Recurrent, Reduce, ReduceKind, Requant, Resize,
-    RoiAlign, Rounding, View, Zip,
+    Cell, Channels, Combine, Conv, Coordinates, Dft, Direction, Epilogue, GridPadding,
+    Interpolation, List, Map, Nearest, Pad, PadMode, Pool, PoolKind, Recurrent, Reduce, ReduceKind,
+    Requant, Resize, RoiAlign, Rounding, View, Zip,
 };
 use tensor::{DType, Shape, TensorType};
 
@@ -65,7 +65,12 @@ pub(super) fn fields(op: &mut ArrayOp, codec: &mut impl Codec) -> Result<(), Str
             codec.field("exclusive", exclusive)?;
             codec.field("reverse", reverse)
         }
+        ArrayOp::MatMulFused(epilogue) => fused(epilogue, codec),
         ArrayOp::Conv(conv) => window(conv, codec),
+        ArrayOp::ConvLast { conv, epilogue } => {
+            window(conv, codec)?;
+            fused(epilogue, codec)
+        }
         ArrayOp::ConvTranspose { conv, output } => {
             window(conv, codec)?;
             codec.field("output", output)
@@ -74,10 +79,11 @@ pub(super) fn fields(op: &mut ArrayOp, codec: &mut impl Codec) -> Result<(), Str
             window(conv, codec)?;
             codec.field("offset_groups", offset_groups)
         }
-        ArrayOp::Pool(Pool { kind, conv, output }) => {
+        ArrayOp::Pool(Pool { kind, conv, output, channels }) => {
             codec.field("fn", kind)?;
             window(conv, codec)?;
-            codec.field("output", output)
+            codec.field("output", output)?;
+            codec.field("channels", channels)
         }
         ArrayOp::Gather { axis, batch } => {
             codec.field("axis", axis)?;
@@ -189,6 +195,11 @@ fn window(conv: &mut Conv, codec: &mut impl Codec) -> Result<(), String> {
     codec.field("groups", &mut conv.groups)
 }
 
+fn fused(epilogue: &mut Epilogue, codec: &mut impl Codec) -> Result<(), String> {
+    codec.field("activation", &mut epilogue.activation)?;
+    codec.field("requant", &mut epilogue.requant)
+}
+
 /// Collects what is printed.
 struct Printer(Vec<(&'static str, String)>);
 
@@ -212,7 +223,7 @@ pub(super) fn blank(name: &str) -> Option<ArrayOp> {
 }
 
 /// One operator of each kind.
-fn all() -> [ArrayOp; 38] {
+fn all() -> [ArrayOp; 40] {
     let (none, to) = (List::default(), DType::F32);
     let (dims, axis, combine) = (Shape::SCALAR, 0, Combine::Replace);
     let conv =
@@ -235,10 +246,12 @@ fn all() -> [ArrayOp; 38] {
         ArrayOp::ArgReduce { largest: true, axis, last: false },
         ArrayOp::Accumulate { product: false, axis, exclusive: false, reverse: false },
         ArrayOp::MatMul,
+        ArrayOp::MatMulFused(Epilogue::default()),
         ArrayOp::Conv(conv),
+        ArrayOp::ConvLast { conv, epilogue: Epilogue::default() },
         ArrayOp::ConvTranspose { conv, output: none },
         ArrayOp::DeformConv { conv, offset_groups: 1 },
-        ArrayOp::Pool(Pool { kind: PoolKind::Max, conv, output: none }),
+        ArrayOp::Pool(Pool { kind: PoolKind::Max, conv, output: none, channels: Channels::First }),
         ArrayOp::MaxUnpool { dims },
         ArrayOp::Gather { axis, batch: 0 },
         ArrayOp::GatherElements { axis },
@@ -376,6 +389,7 @@ enums! {
         Max = "max", MaxIndex { column_major } = "max_index",
         Average { count_padding } = "average", Lp { p } = "lp",
     }
+    Channels { First = "first", Last = "last" }
     Combine { Replace = "replace", Add = "add", Multiply = "multiply", Min = "min", Max = "max" }
     Interpolation { Nearest(which) = "nearest", Linear = "linear", Cubic { a } = "cubic" }
     Nearest {
@@ -450,6 +464,28 @@ impl Text for [Map; 6] {
 
     fn read(text: &str) -> Option<Self> {
         <Vec<Map> as Text>::read(text)?.try_into().ok()
+    }
+}
+
+/// All fields behind each other: `double:3:-1:-128:127:I8`.
+impl Text for Requant {
+    fn print(&self) -> String {
+        let Self { rounding, axis, zero, low, high, to } = self;
+        let numbers = [zero, low, high].map(Text::print).join(":");
+        format!("{}:{axis}:{numbers}:{to}", rounding.print())
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        let parts: Vec<&str> = text.split(':').collect();
+        let [rounding, axis, zero, low, high, to] = parts[..] else { return None };
+        Some(Self {
+            rounding: Text::read(rounding)?,
+            axis: Text::read(axis)?,
+            zero: Text::read(zero)?,
+            low: Text::read(low)?,
+            high: Text::read(high)?,
+            to: Text::read(to)?,
+        })
     }
 }
 

@@ -93,8 +93,35 @@ fn results_have_the_types_that_the_rules_give() {
         ),
         (
             "I8 [1, 3, 4, 4]",
-            &format!("pool fn=max kernel=[2,2] {conv} output=[3,3]"),
+            &format!("pool fn=max kernel=[2,2] {conv} output=[3,3] channels=first"),
             "I8 [1, 3, 3, 3]",
+        ),
+        (
+            "I8 [1, 4, 6, 3]",
+            &format!("pool fn=max kernel=[2,2] {conv} output=[3,3] channels=last"),
+            "I8 [1, 3, 3, 3]",
+        ),
+        (
+            "F32 [1, 5, 6, 4]; F16 [8, 3, 2, 4]; F32 [8]; F32 [1, 3, 5, 8]",
+            &format!("conv_last kernel=[3,2] {conv} activation=clamp:0:6 requant=none"),
+            "F32 [1, 3, 5, 8]",
+        ),
+        (
+            "U8 [1, 5, 4]; I8 [8, 3, 4]; I32 [8]; _; U8 []; I8 [8]; F64 [8]",
+            "conv_last kernel=[3] strides=[1] dilations=[1] before=[0] after=[0] groups=1 \
+             activation=none requant=double:2:-1:-128:127:I8",
+            "I8 [1, 3, 8]",
+        ),
+        ("I8 [5, 4]; I8 [4, 8]", "matmul_fused activation=none requant=none", "I32 [5, 8]"),
+        (
+            "I16 [5, 4]; I8 [4, 8]; I64 [8]; _; _; _; F64 []",
+            "matmul_fused activation=none requant=reduced:0:0:-32768:32767:I16",
+            "I16 [5, 8]",
+        ),
+        (
+            "F32 [2, 5, 4]; F32 [4, 8]; F32 [8]; F32 [2, 5, 8]",
+            "matmul_fused activation=gelu requant=none",
+            "F32 [2, 5, 8]",
         ),
         ("F32 [1, 1, 2]; I64 [1, 1, 2]", "max_unpool dims=[1,1,4]", "F32 [1, 1, 4]"),
         ("F32 [1, 8, 9]", &format!("col2im image=[4,4] kernel=[2,2] {conv}"), "F32 [1, 2, 4, 4]"),
@@ -183,8 +210,38 @@ fn what_does_not_fit_is_refused_with_a_reason() {
         ),
         (
             "F32 [1, 3, 4, 4]",
-            &format!("pool fn=max kernel=[2,2] {conv} output=[3,5]"),
+            &format!("pool fn=max kernel=[2,2] {conv} output=[3,5] channels=first"),
             "5 windows do not fit",
+        ),
+        (
+            "F32 [1, 3, 4, 4]",
+            &format!("pool fn=max_index:false kernel=[2,2] {conv} output=[3,3] channels=last"),
+            "channels first",
+        ),
+        (
+            "F32 [1, 2, 2, 3]; F32 [1, 1, 1, 3]; F32 [1]; F32 [1, 1, 1, 1]",
+            &format!("conv_last kernel=[1,1] {conv} activation=none requant=none"),
+            "operand 3 must be F32 [1, 2, 2, 1]",
+        ),
+        (
+            "I8 [1, 2, 2, 3]; I8 [1, 1, 1, 3]",
+            &format!("conv_last kernel=[1,1] {conv} activation=relu requant=none"),
+            "sums of I32 with",
+        ),
+        (
+            "I8 [2, 3]; I8 [3, 4]; _; _; _; _; F64 [4]",
+            "matmul_fused activation=none requant=double:0:0:0:9:U8",
+            "not the last",
+        ),
+        (
+            "I8 [2, 3]; I8 [3, 4]; _; _; _; _; F64 [4]",
+            "matmul_fused activation=none requant=none",
+            "not scaled",
+        ),
+        (
+            "F32 [2, 3]; F32 [3, 4]; _; _; F32 []",
+            "matmul_fused activation=none requant=none",
+            "zero points",
         ),
         ("F32 [5]; F32 [1]", "gather axis=0 batch=0", "indices of I32 or I64"),
         ("F32 [5]; I64 [6, 2]", "gather_elements axis=0", "reach beyond"),
@@ -205,25 +262,27 @@ proptest! {
     /// Numbers of every size in every place give a result or an error.
     #[test]
     fn hostile_attributes_never_panic(
-        case in 0usize..10,
+        case in 0usize..11,
         dims in prop::collection::vec(prop_oneof![0u64..9, any::<u64>()], 0..9),
         a in prop::collection::vec(prop_oneof![-9i64..9, any::<i64>()], 0..9),
         b in prop::collection::vec(prop_oneof![0u32..5, any::<u32>()], 0..5),
         n in prop_oneof![0u64..9, any::<u64>()],
         axis in 0u8..9,
     ) {
+        let last = if n % 2 == 0 { "last" } else { "first" };
         let axes = dims.iter().map(|_| "4").collect::<Vec<_>>().join(", ");
         let window = format!("kernel={b:?} strides={b:?} dilations={b:?} before={b:?} after={b:?} groups=1");
         let op = match case {
             0 => format!("view dims={dims:?} strides={a:?} offset={n}"),
             1 => format!("pad mode=edge before={a:?} after={a:?}"),
-            2 => format!("pool fn=max {window} output={b:?}"),
+            2 => format!("pool fn=max {window} output={b:?} channels={last}"),
             3 => format!("col2im image={b:?} {window}"),
             4 => format!("dft axis={axis} length={n} inverse=false onesided=true"),
             5 => format!("one_hot axis={axis} depth={n}"),
             6 => format!("reduce fn=sum axes={} keep=true", n & 255),
             7 => format!("top_k axis={axis} k={n} largest=true"),
             8 => format!("conv {window}"),
+            9 => format!("conv_last {window} activation=none requant=none"),
             _ => format!("reshape dims={dims:?}"),
         }
         .replace(", ", ",");

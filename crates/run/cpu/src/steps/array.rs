@@ -169,10 +169,11 @@ fn work(op: &ArrayOp, inputs: &[Source], out: &Place) -> u64 {
     };
     let elements = |dims: &Shape| dims.elements().unwrap_or(u64::MAX);
     let each = match op {
-        ArrayOp::MatMul => operand(0).last(),
-        ArrayOp::Conv(_) | ArrayOp::ConvTranspose { .. } | ArrayOp::DeformConv { .. } => {
-            operand(1).iter().skip(1).product()
-        }
+        ArrayOp::MatMul | ArrayOp::MatMulFused(_) => operand(0).last(),
+        ArrayOp::Conv(_)
+        | ArrayOp::ConvLast { .. }
+        | ArrayOp::ConvTranspose { .. }
+        | ArrayOp::DeformConv { .. } => operand(1).iter().skip(1).product(),
         ArrayOp::Pool(pool) => pool.conv.kernel.iter().map(|&k| u64::from(k)).product(),
         ArrayOp::Reduce(_) | ArrayOp::ArgReduce { .. } => {
             elements(&operand(0)) / elements(&out.dims).max(1)

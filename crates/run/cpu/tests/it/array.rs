@@ -2,7 +2,7 @@
 
 use crate::model::{Memory, noise};
 use crate::{alloc, backend, load};
-use plan::array::{Conv, List, Map, Pool, PoolKind, Zip};
+use plan::array::{Channels, Conv, List, Map, Pool, PoolKind, Zip};
 use plan::*;
 use std::sync::Arc;
 use tensor::{Bytes, DType, Shape, TensorRef, cast::to_bytes};
@@ -67,6 +67,7 @@ fn network() -> Network {
         kind: PoolKind::Average { count_padding: true },
         conv: Conv { strides: list(&[2, 2]), ..conv },
         output: list(&[10, 10]),
+        channels: Channels::First,
     };
     let pooled = n.step(ArrayOp::Pool(pool), &[&y], DType::F32, &[2, 8, 10, 10]);
     let half = ArrayOp::Cast { to: DType::F16, saturate: true };

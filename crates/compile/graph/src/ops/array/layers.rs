@@ -1,18 +1,37 @@
 //! Products of matrices, recurrent cells, Fourier transforms.
 
 use super::elementwise::is_activation;
-use super::{Array, Arrays, ELEMENTS_MAX, OpError};
+use super::{Array, Arrays, ELEMENTS_MAX, OpError, epilogue};
 use alloc::{format, vec::Vec};
-use plan::array::{Cell, Dft, Direction, Recurrent};
+use plan::array::{Cell, Dft, Direction, Epilogue, Recurrent};
 use tensor::{DType, Shape};
 
 pub(super) fn matmul(operands: &Arrays<'_>) -> Result<Array, OpError> {
+    if !is_bytes(&operands.array(0)?, &operands.array(1)?) {
+        operands.at_most(2)?;
+    }
+    product(operands, 2)
+}
+
+pub(super) fn matmul_fused(operands: &Arrays<'_>, fused: &Epilogue) -> Result<Array, OpError> {
+    let sums = product(operands, 4)?;
+    operands.optional_array_of(2, sums.dtype, &sums.dims[sums.dims.len() - 1..])?;
+    epilogue::result(operands, fused, &sums, [3, 6])
+}
+
+fn is_bytes(a: &Array, b: &Array) -> bool {
+    a.is_byte() && b.is_byte()
+}
+
+/// The sums of a product; its zero points are operands `zeros` and the one behind.
+fn product(operands: &Arrays<'_>, zeros: usize) -> Result<Array, OpError> {
     let (a, b) = (operands.array(0)?, operands.array(1)?);
-    let bytes = a.is_byte() && b.is_byte();
+    let bytes = is_bytes(&a, &b);
     operands.typed(&a, "numbers", a.is_number())?;
     let wide = a.dtype == DType::I16 && b.dtype == DType::I8;
     if !bytes {
-        operands.at_most(2)?;
+        operands.absent(zeros, "products without zero points")?;
+        operands.absent(zeros + 1, "products without zero points")?;
     }
     if !bytes && !wide {
         operands.weight_type(&a, &b)?;
@@ -32,7 +51,7 @@ pub(super) fn matmul(operands: &Arrays<'_>) -> Result<Array, OpError> {
         (false, false) => a.dtype,
     };
     let ty = operands.result(dtype, &dims)?;
-    for (i, x, across) in [(2, &a, dims.len() - 1), (3, &b, dims.len() - 2)] {
+    for (i, x, across) in [(zeros, &a, dims.len() - 1), (zeros + 1, &b, dims.len() - 2)] {
         let Some(zero) = operands.optional_array(i)? else { continue };
         operands.same_type(x, &zero)?;
         let mut most = dims.clone();

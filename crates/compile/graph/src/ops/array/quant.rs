@@ -7,9 +7,19 @@ use tensor::DType;
 
 pub(super) fn requant(operands: &Arrays<'_>, op: &Requant) -> Result<Array, OpError> {
     let (x, factor) = (operands.array(0)?, operands.array(1)?);
+    scaled(operands, op, &x, &factor)
+}
+
+/// The result of scaling `x`, whichever operands these are.
+pub(super) fn scaled(
+    operands: &Arrays<'_>,
+    op: &Requant,
+    x: &Array,
+    factor: &Array,
+) -> Result<Array, OpError> {
     let single = x.dtype == DType::F32;
-    operands.typed(&x, "integers or F32", x.dtype.is_integer() || single)?;
-    let along = operands.axis(op.axis, &x).map(|axis| x.dims[axis]);
+    operands.typed(x, "integers or F32", x.dtype.is_integer() || single)?;
+    let along = operands.axis(op.axis, x).map(|axis| x.dims[axis]);
     let fits = match &*factor.dims {
         [] => true,
         [n] => along? == *n,

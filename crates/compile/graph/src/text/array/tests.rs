@@ -37,11 +37,28 @@ fn attributes_read_back_with_their_values() {
     };
     let dims = Shape::new(&[1, 0, 1 << 40]).unwrap();
     let max_index = PoolKind::MaxIndex { column_major: true };
+    let pool = Pool { kind: PoolKind::Max, conv, output: list(&[4]), channels: Channels::First };
+    let requant = Requant {
+        rounding: Rounding::Fp32Even,
+        axis: 1,
+        zero: -3,
+        low: i32::MIN,
+        high: i32::MAX,
+        to: DType::U8,
+    };
     let cases = [
         ArrayOp::Conv(conv),
         ArrayOp::ConvTranspose { conv, output: list(&[5, 6]) },
-        ArrayOp::Pool(Pool { kind: max_index, conv, output: list(&[4]) }),
-        ArrayOp::Pool(Pool { kind: PoolKind::Lp { p: 3 }, conv, output: list(&[4]) }),
+        ArrayOp::Pool(Pool { kind: max_index, ..pool }),
+        ArrayOp::Pool(Pool { kind: PoolKind::Lp { p: 3 }, channels: Channels::Last, ..pool }),
+        ArrayOp::ConvLast {
+            conv,
+            epilogue: Epilogue { requant: Some(requant), ..Epilogue::default() },
+        },
+        ArrayOp::MatMulFused(Epilogue {
+            activation: Some(Map::Clamp { low: -1.5, high: 6.0 }),
+            ..Epilogue::default()
+        }),
         ArrayOp::View(View { dims, strides: list(&[-3, 0, i64::MAX]), offset: u64::MAX }),
         ArrayOp::Pad(Pad { mode: PadMode::Wrap, before: list(&[-1]), after: list(&[2]) }),
         ArrayOp::Map(Map::IsInf { negative: true, positive: false }),
@@ -74,14 +91,7 @@ fn attributes_read_back_with_their_values() {
         }),
         ArrayOp::Quantize { axis: 1, block: 32, to: DType::U16, saturate: false },
         ArrayOp::Triangle { upper: true, k: -7 },
-        ArrayOp::Requant(Requant {
-            rounding: Rounding::Fp32Even,
-            axis: 1,
-            zero: -3,
-            low: i32::MIN,
-            high: i32::MAX,
-            to: DType::U8,
-        }),
+        ArrayOp::Requant(requant),
     ];
     for op in cases {
         round_trip(op);

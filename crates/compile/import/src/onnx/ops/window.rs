@@ -7,7 +7,7 @@ use super::{
 use crate::network::{Builder, Fault, Tensor, emit::list};
 use plan::{
     ArrayOp,
-    array::{Conv, PadMode, Pool, PoolKind, ReduceKind},
+    array::{Channels, Conv, PadMode, Pool, PoolKind, ReduceKind},
 };
 use tensor::Shape;
 
@@ -216,7 +216,7 @@ fn pools(
     kinds
         .iter()
         .map(|&kind| {
-            let op = ArrayOp::Pool(Pool { kind, conv, output });
+            let op = ArrayOp::Pool(Pool { kind, conv, output, channels: Channels::First });
             b.apply(op, &[Some(x)])
         })
         .collect()

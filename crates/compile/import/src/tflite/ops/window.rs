@@ -10,7 +10,9 @@ use crate::network::{Builder, Fault, Tensor, emit::list};
 use formats::tflite::options::{self, Padding};
 use plan::{
     ArrayOp,
-    array::{Conv, Coordinates, Interpolation, List, Map, Nearest, Pool, PoolKind, Resize},
+    array::{
+        Channels, Conv, Coordinates, Interpolation, List, Map, Nearest, Pool, PoolKind, Resize,
+    },
 };
 use tensor::Shape;
 
@@ -237,7 +239,10 @@ pub(super) fn pooled(
     };
     let (_, space) = image(x)?;
     let (conv, places) = window.over(space)?;
-    b.apply(ArrayOp::Pool(Pool { kind, conv, output: list(&places)? }), &[Some(x)])
+    b.apply(
+        ArrayOp::Pool(Pool { kind, conv, output: list(&places)?, channels: Channels::First }),
+        &[Some(x)],
+    )
 }
 
 fn pool(b: &mut Builder<'_>, call: &Call<'_>, kind: PoolKind) -> Outputs {
