@@ -48,6 +48,7 @@ pub(crate) fn check(fixtures: &Fixtures) -> anyhow::Result<Report> {
     let goldens = fixtures.unpacked("model_goldens")?;
     floats(fixtures, &goldens, &mut report)?;
     whole(fixtures, &goldens, &mut report)?;
+    streams(fixtures, &goldens, &mut report)?;
     operators(fixtures, &mut report)?;
     Ok(report)
 }
@@ -107,15 +108,17 @@ fn floats(fixtures: &Fixtures, goldens: &Path, report: &mut Report) -> anyhow::R
 }
 
 /// Runs a network in a profile on the inputs `in`, one a run, and counts the bytes that differ.
+/// What the network remembers is carried from run to run.
 fn differing(network: &Network, input: &Array, want: &Array) -> anyhow::Result<usize> {
     let runs = usize::try_from(input.shape().first().copied().unwrap_or(1))?;
     let (size, result) = (input.bytes().len() / runs, want.bytes().len() / runs);
     let name = &network.inputs().first().context("no input")?.name;
+    let mut stream = network.stream();
     let mut off = 0;
     for run in 0..runs {
         let bytes = input.bytes()[run * size..][..size].to_vec();
         let one = Array::new(input.dtype(), &input.shape()[1..], bytes)?;
-        let outputs = network.run(&[(name, one.view())])?;
+        let outputs = stream.run(&[(name, one.view())])?;
         let got = outputs.first().context("no output")?.1.bytes();
         let want = &want.bytes()[run * result..][..result];
         if got.len() != want.len() {
@@ -134,6 +137,32 @@ fn whole(fixtures: &Fixtures, goldens: &Path, report: &mut Report) -> anyhow::Re
         for (profile, called, key) in PROFILES {
             let Some(want) = golden.get(key) else { continue };
             let path = fixtures.path(&format!("networks/models/{name}.tflite"));
+            let mut network = Network::open(&path)?;
+            network.set_profile(profile);
+            let off = differing(&network, input, want).map_err(|error| format!("{error:#}"));
+            let count = want.bytes().len();
+            report.case(off == Ok(0), || match off {
+                Ok(off) => format!("{name}, {called}: {off} of {count} bytes differ"),
+                Err(error) => format!("{name}, {called}: {error}"),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Wake words that remember earlier chunks in variables, chunk by chunk, twice over: the second
+/// time after they were made to begin anew.
+fn streams(fixtures: &Fixtures, goldens: &Path, report: &mut Report) -> anyhow::Result<()> {
+    for name in ["alexa", "hey_jarvis", "hey_mycroft", "okay_nabu"] {
+        let file = format!("{name}.tflite");
+        let Some(path) = fixtures.model("micro-wake-words", &file) else {
+            report.absent(&file, "cargo xtask get micro-wake-words");
+            continue;
+        };
+        let golden = arrays(&goldens.join(format!("microwakeword_{name}.npz")))?;
+        let input = golden.get("in").context("no input")?;
+        for (profile, called, key) in PROFILES {
+            let want = golden.get(key).context("no output")?;
             let mut network = Network::open(&path)?;
             network.set_profile(profile);
             let off = differing(&network, input, want).map_err(|error| format!("{error:#}"));

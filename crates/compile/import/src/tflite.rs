@@ -10,6 +10,9 @@ mod constant;
 mod importer;
 mod ops;
 mod value;
+mod variables;
+
+pub use variables::Variable;
 
 use crate::{
     network::{Fault, Host},
@@ -21,6 +24,7 @@ use formats::{
     tflite::{Model, Operator, SubGraph, Tensor, TensorType},
 };
 use std::collections::BTreeSet;
+use variables::Named;
 
 /// Whose integer arithmetic quantised operators follow, bit for bit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,6 +46,7 @@ pub struct Network<'a> {
     inputs: Vec<Declared>,
     outputs: Vec<Declared>,
     unsupported: Vec<Unsupported>,
+    named: Named<'a>,
 }
 
 impl<'a> Network<'a> {
@@ -56,7 +61,8 @@ impl<'a> Network<'a> {
             let given = signature.map_or(&[][..], |signature| &signature.outputs);
             outputs = declared(graph, &graph.outputs, given);
         }
-        Self { file, model, inputs, outputs, unsupported: unsupported(model) }
+        let (unsupported, named) = (unsupported(model), Named::of(model));
+        Self { file, model, inputs, outputs, unsupported, named }
     }
 
     /// What a run must be given.
@@ -74,13 +80,28 @@ impl<'a> Network<'a> {
         &self.unsupported
     }
 
+    /// What the network remembers from run to run, with the values before the first one.
+    ///
+    /// # Errors
+    /// As [`onnx::Network::import`], if a graph that gives first values cannot be imported.
+    pub fn variables(&self, host: &mut dyn Host) -> Result<Vec<Variable>, NetworkError> {
+        if !self.unsupported.is_empty() {
+            return Err(NetworkError::Unsupported(self.unsupported.clone()));
+        }
+        variables::first(self, host)
+    }
+
     /// Imports the network for inputs of these types, in the order of [`Network::inputs`].
+    ///
+    /// `variables` are those of [`Network::variables`]: inputs behind the network's own, and
+    /// outputs behind its own.
     ///
     /// # Errors
     /// As [`onnx::Network::import`].
     pub fn import(
         &self,
         bound: &[Bound],
+        variables: &[Variable],
         profile: Profile,
         host: &mut dyn Host,
     ) -> Result<Imported, NetworkError> {
@@ -95,7 +116,7 @@ impl<'a> Network<'a> {
             let reason = format!("{have} inputs are given, the network takes {want}");
             return Err(NetworkError::Input { name: String::new(), reason });
         }
-        importer::import(self, bound, profile, host)
+        importer::import(self, (bound, variables), profile, host)
     }
 }
 
@@ -206,6 +227,6 @@ mod tests {
         let mut unknown: Vec<&str> =
             network.unsupported().iter().map(|entry| entry.op.as_str()).collect();
         unknown.sort_unstable();
-        assert_eq!(unknown, ["Odd", "VAR_HANDLE"]);
+        assert_eq!(unknown, ["Odd"]);
     }
 }

@@ -14,7 +14,7 @@ mod host;
 mod stream;
 
 pub use array::{Array, ArrayError};
-pub use import::tflite::Profile;
+pub use import::tflite::{Profile, Variable};
 pub use stream::{Stream, StreamError};
 
 use crate::error::EngineError;
@@ -43,6 +43,7 @@ pub struct Network {
     outputs: Vec<Declared>,
     unsupported: Vec<Unsupported>,
     notices: Vec<String>,
+    variables: Vec<Variable>,
     threads: NonZeroUsize,
     profile: Profile,
     bindings: Mutex<Vec<Binding>>,
@@ -96,8 +97,8 @@ impl Network {
     }
 
     fn new(folder: Folder, label: String) -> Result<Self, EngineError> {
-        let described = Described::read(folder.bytes(), &label)?;
-        let Described { inputs, outputs, unsupported, notices } = described;
+        let described = Described::read(&folder, &label)?;
+        let Described { inputs, outputs, unsupported, notices, variables } = described;
         let processors = crate::device::Limits::read().processors;
         Ok(Self {
             label,
@@ -105,6 +106,7 @@ impl Network {
             outputs,
             unsupported,
             notices,
+            variables,
             folder: Arc::new(folder),
             threads: NonZeroUsize::new(processors).unwrap_or(NonZeroUsize::MIN),
             profile: Profile::default(),
@@ -137,6 +139,13 @@ impl Network {
     /// What a run gives.
     pub fn outputs(&self) -> &[Declared] {
         &self.outputs
+    }
+
+    /// What the file itself remembers from run to run, with the values before the first one.
+    ///
+    /// [`Network::run`] begins with those every time; a [`Stream`] carries them along.
+    pub fn variables(&self) -> &[Variable] {
+        &self.variables
     }
 
     /// Operators that are not supported, with the nodes that use them.
@@ -179,7 +188,27 @@ impl Network {
         inputs: &[(&str, TensorRef<'_>)],
         control: &dyn Control,
     ) -> Result<Vec<(String, Array)>, EngineError> {
-        let inputs = self.ordered(inputs)?;
+        let first = self.first_values();
+        let mut outputs = self.run_from(inputs, &first, control)?;
+        outputs.truncate(self.outputs.len());
+        Ok(outputs)
+    }
+
+    /// The variables before the first run.
+    fn first_values(&self) -> Vec<Array> {
+        let array = |v: &Variable| Array::of_parts(v.dtype, None, v.dims, v.first.to_vec());
+        self.variables.iter().map(array).collect()
+    }
+
+    /// Runs with these values of the variables; gives the outputs, then the variables' new values.
+    fn run_from(
+        &self,
+        inputs: &[(&str, TensorRef<'_>)],
+        variables: &[Array],
+        control: &dyn Control,
+    ) -> Result<Vec<(String, Array)>, EngineError> {
+        let mut inputs = self.ordered(inputs)?;
+        inputs.extend(variables.iter().map(Array::view));
         let declared = inputs.iter().zip(&self.inputs);
         let bound: Vec<Bound> = declared.map(bound).collect::<Result<_, _>>()?;
         let mut bindings = self.bindings.lock().unwrap_or_else(PoisonError::into_inner);
@@ -250,7 +279,8 @@ impl Network {
     }
 
     fn import(&self, bound: &[Bound], host: &mut Host<'_>) -> Result<onnx::Imported, EngineError> {
-        format::import(self.folder.bytes(), &self.label, bound, self.profile, host)
+        let taken = (bound, &self.variables[..]);
+        format::import(self.folder.bytes(), &self.label, taken, self.profile, host)
     }
 
     /// What a run with inputs of these extents takes, as far as it is known before one.

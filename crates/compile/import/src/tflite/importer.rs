@@ -5,12 +5,15 @@ use super::{
     Network, Profile, constant, label,
     ops::{self, Call, Rule},
     value::{Array, Value},
+    variables::{self, Variable, Variables},
 };
 use crate::{
     network::{Builder, Fault, Host, HostError, Tensor},
     onnx::{Bound, Imported, NetworkError, Output, Unsupported},
 };
 use formats::tflite::{Model, Operator, SubGraph};
+use std::sync::Arc;
+use tensor::{DType, Shape};
 
 /// Graphs inside each other.
 const DEPTH_MAX: usize = 64;
@@ -22,6 +25,7 @@ pub(super) struct Importer<'a, 'h> {
     file: &'a [u8],
     pub(super) model: &'a Model<'a>,
     pub(super) builder: Builder<'h>,
+    pub(super) variables: Variables<'a, 'a>,
     unsupported: Vec<Unsupported>,
     profile: Profile,
     depth: usize,
@@ -40,22 +44,51 @@ impl<T: Into<Fault>> From<T> for Halt {
     }
 }
 
+/// Type, extents and elements.
+type Known = (DType, Shape, Arc<[u8]>);
+
+/// What the graphs of `CALL_ONCE` write into each variable.
+pub(super) fn first_values(
+    network: &Network<'_>,
+    host: &mut dyn Host,
+) -> Result<Vec<(String, Option<Known>)>, NetworkError> {
+    let variables = Variables::beginning(&network.named);
+    let mut importer = Importer::new(network, Profile::default(), Builder::new(host), variables);
+    let mut done = Vec::new();
+    for (number, node) in variables::beginnings(network.model) {
+        if done.contains(&number) {
+            continue;
+        }
+        done.push(number);
+        let missing = || {
+            let reason = format!("there is no graph {number}");
+            NetworkError::Node { node, op: "CALL_ONCE".into(), reason }
+        };
+        let number = usize::try_from(number).map_err(|_| missing())?;
+        importer.graph(number, Vec::new())?;
+    }
+    importer.check_supported()?;
+    let Importer { variables, mut builder, .. } = importer;
+    let known = |(name, value): (String, Option<Tensor>)| {
+        let Some(value) = value else { return Ok((name, None)) };
+        match builder.bytes(&value) {
+            Ok(bytes) => Ok((name, Some((value.dtype, value.dims, bytes)))),
+            Err(fault) => Err(NetworkError::Structure { node: name, reason: fault.to_string() }),
+        }
+    };
+    variables.finish().map(known).collect()
+}
+
 /// Imports the first graph of a network.
 pub(super) fn import(
     network: &Network<'_>,
-    bound: &[Bound],
+    (bound, variables): (&[Bound], &[Variable]),
     profile: Profile,
     host: &mut dyn Host,
 ) -> Result<Imported, NetworkError> {
-    let mut importer = Importer {
-        file: network.file,
-        model: network.model,
-        builder: Builder::new(host),
-        unsupported: Vec::new(),
-        profile,
-        depth: 0,
-        operators: 0,
-    };
+    let mut builder = Builder::new(host);
+    let held = Variables::given(&network.named, variables, bound.len(), &mut builder);
+    let mut importer = Importer::new(network, profile, builder, held);
     let args = bound
         .iter()
         .enumerate()
@@ -63,27 +96,26 @@ pub(super) fn import(
     let args: Vec<Value> = args.collect();
     let values = importer.graph(0, args);
     // What is not known comes first: it is why the rest could not be imported.
-    if !importer.unsupported.is_empty() {
-        return Err(NetworkError::Unsupported(importer.unsupported));
-    }
-    let mut tensors: Vec<Tensor> = Vec::new();
+    importer.check_supported()?;
+    let mut results: Vec<(String, Tensor)> = Vec::new();
     for (value, declared) in values?.iter().zip(&network.outputs) {
+        let name = declared.name.clone();
+        let broken = |reason| NetworkError::Structure { node: declared.name.clone(), reason };
         match value {
             Value::Array(array) => {
                 let tensor = array.tensor(&mut importer.builder);
-                tensors.push(tensor.map_err(|fault| NetworkError::Structure {
-                    node: declared.name.clone(),
-                    reason: fault.to_string(),
-                })?);
+                results.push((name, tensor.map_err(|fault| broken(fault.to_string()))?));
             }
+            Value::Variable(_) => return Err(broken("a variable is no output".into())),
             Value::Unknown => {}
         }
     }
-    let refs: Vec<&Tensor> = tensors.iter().collect();
-    let (stage, ports) = importer.builder.finish(&refs);
-    let outputs = network.outputs.iter().zip(&tensors).zip(ports);
-    let outputs = outputs.map(|((declared, tensor), port)| Output {
-        name: declared.name.clone(),
+    let Importer { builder, variables, .. } = importer;
+    results.extend(variables.finish().filter_map(|(name, value)| Some((name, value?))));
+    let refs: Vec<&Tensor> = results.iter().map(|(_, tensor)| tensor).collect();
+    let (stage, ports) = builder.finish(&refs);
+    let outputs = results.iter().zip(ports).map(|((name, tensor), port)| Output {
+        name: name.clone(),
         dtype: tensor.dtype,
         narrow: tensor.narrow,
         dims: tensor.dims,
@@ -92,7 +124,32 @@ pub(super) fn import(
     Ok(Imported { stage, outputs: outputs.collect() })
 }
 
-impl<'a> Importer<'a, '_> {
+impl<'a, 'h> Importer<'a, 'h> {
+    fn new(
+        network: &'a Network<'a>,
+        profile: Profile,
+        builder: Builder<'h>,
+        variables: Variables<'a, 'a>,
+    ) -> Self {
+        Self {
+            file: network.file,
+            model: network.model,
+            builder,
+            variables,
+            unsupported: Vec::new(),
+            profile,
+            depth: 0,
+            operators: 0,
+        }
+    }
+
+    fn check_supported(&mut self) -> Result<(), NetworkError> {
+        match std::mem::take(&mut self.unsupported) {
+            list if list.is_empty() => Ok(()),
+            list => Err(NetworkError::Unsupported(list)),
+        }
+    }
+
     /// Runs a graph with these inputs.
     pub(super) fn graph(
         &mut self,

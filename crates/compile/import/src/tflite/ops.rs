@@ -102,7 +102,9 @@ impl<'a> Call<'a> {
         match self.inputs.get(i) {
             None | Some(None) => Ok(None),
             Some(Some(Value::Array(array))) => Ok(Some(array)),
-            Some(Some(Value::Unknown)) => Err(Fault::invalid(format!("input {i} is no array"))),
+            Some(Some(Value::Variable(_) | Value::Unknown)) => {
+                Err(Fault::invalid(format!("input {i} is no array")))
+            }
         }
     }
 
@@ -204,6 +206,7 @@ const OPERATORS: &[(&str, Rule)] = &[
     ("ADD_N", Real(elementwise::add_n)),
     ("ARG_MAX", Real(reduce::arg_max)),
     ("ARG_MIN", Real(reduce::arg_min)),
+    ("ASSIGN_VARIABLE", Graphs(control::assign)),
     ("ATAN2", Rule::Zip(Zip::Atan2)),
     ("AVERAGE_POOL_2D", Real(window::average_pool)),
     ("BATCH_MATMUL", Real(linear::batch_matmul)),
@@ -211,6 +214,7 @@ const OPERATORS: &[(&str, Rule)] = &[
     ("BITWISE_XOR", Rule::Zip(Zip::BitXor)),
     ("BROADCAST_ARGS", Any(shape::broadcast_args)),
     ("BROADCAST_TO", Any(shape::broadcast_to)),
+    ("CALL_ONCE", Graphs(control::once)),
     ("CAST", Any(elementwise::cast)),
     ("CEIL", Rule::Map(Map::Ceil)),
     ("CONCATENATION", Real(movement::concatenation)),
@@ -267,6 +271,7 @@ const OPERATORS: &[(&str, Rule)] = &[
     ("QUANTIZE", Real(elementwise::unscaled)),
     ("RANGE", Real(shape::range)),
     ("RANK", Any(shape::rank)),
+    ("READ_VARIABLE", Graphs(control::read)),
     ("REDUCE_ALL", Rule::Reduce(ReduceKind::All)),
     ("REDUCE_ANY", Rule::Reduce(ReduceKind::Any)),
     ("REDUCE_MAX", Rule::Reduce(ReduceKind::Max)),
@@ -306,6 +311,7 @@ const OPERATORS: &[(&str, Rule)] = &[
     ("TRANSPOSE", Any(movement::transpose)),
     ("TRANSPOSE_CONV", Real(window::transpose_conv)),
     ("UNPACK", Any(movement::unpack)),
+    ("VAR_HANDLE", Graphs(control::variable)),
     ("WHILE", Graphs(control::repeat)),
     ("ZEROS_LIKE", Real(shape::zeros_like)),
 ];

@@ -10,6 +10,8 @@ use tensor::{DType, Shape};
 pub(super) enum Value {
     /// An array.
     Array(Array),
+    /// A variable, by its place among those of the network.
+    Variable(usize),
     /// What an operator gives that is not supported; everything that reads it is left out.
     Unknown,
 }

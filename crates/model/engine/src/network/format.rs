@@ -1,13 +1,15 @@
 //! The formats of networks, told apart by their first bytes; behind this file there is one form of
 //! inputs, outputs and imports for all of them.
 
-use super::host::Host;
+use super::{file::Folder, host::Host};
 use crate::error::EngineError;
 use formats::{Kind, sniff};
 use import::{
     onnx::{self, Bound, Declared, Imported, NetworkError, Unsupported},
-    tflite::{self, Profile},
+    tflite::{self, Profile, Variable},
 };
+use plan::Uncontrolled;
+use std::num::NonZeroUsize;
 
 /// What a file says of itself.
 #[derive(Debug)]
@@ -16,6 +18,8 @@ pub(super) struct Described {
     pub(super) outputs: Vec<Declared>,
     pub(super) unsupported: Vec<Unsupported>,
     pub(super) notices: Vec<String>,
+    /// What a run takes behind the inputs and gives behind the outputs.
+    pub(super) variables: Vec<Variable>,
 }
 
 /// Whether a file is read as TFLite: old writers leave its magic number out.
@@ -40,15 +44,23 @@ fn refused(label: &str) -> impl Fn(NetworkError) -> EngineError + '_ {
 
 impl Described {
     /// Reads a file without its weights.
-    pub(super) fn read(file: &[u8], label: &str) -> Result<Self, EngineError> {
+    pub(super) fn read(folder: &Folder, label: &str) -> Result<Self, EngineError> {
+        let file = folder.bytes();
         if is_tflite(file) {
             let model = formats::tflite::Model::parse(file).map_err(broken(label))?;
             let network = tflite::Network::new(file, &model);
+            let mut host = Host::new(folder, Some(&[]), NonZeroUsize::MIN, &Uncontrolled);
+            let (variables, unsupported) = match network.variables(&mut host) {
+                Ok(variables) => (variables, Vec::new()),
+                Err(NetworkError::Unsupported(list)) => (Vec::new(), list),
+                Err(error) => return Err(refused(label)(error)),
+            };
             return Ok(Self {
                 inputs: network.inputs().to_vec(),
                 outputs: network.outputs().to_vec(),
-                unsupported: network.unsupported().to_vec(),
+                unsupported,
                 notices: Vec::new(),
+                variables,
             });
         }
         let model = formats::onnx::Model::parse(file).map_err(broken(label))?;
@@ -58,22 +70,23 @@ impl Described {
             outputs: network.outputs().to_vec(),
             unsupported: network.unsupported().to_vec(),
             notices: network.notices().to_vec(),
+            variables: Vec::new(),
         })
     }
 }
 
-/// Imports a file for inputs of these types.
+/// Imports a file for inputs of these types, and its variables.
 pub(super) fn import(
     file: &[u8],
     label: &str,
-    bound: &[Bound],
+    (bound, variables): (&[Bound], &[Variable]),
     profile: Profile,
     host: &mut Host<'_>,
 ) -> Result<Imported, EngineError> {
     if is_tflite(file) {
         let model = formats::tflite::Model::parse(file).map_err(broken(label))?;
         return tflite::Network::new(file, &model)
-            .import(bound, profile, host)
+            .import(bound, variables, profile, host)
             .map_err(refused(label));
     }
     let model = formats::onnx::Model::parse(file).map_err(broken(label))?;

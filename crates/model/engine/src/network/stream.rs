@@ -1,11 +1,13 @@
-//! Networks with state: outputs of one run that are inputs of the next.
+//! Networks with state: variables of the file, and outputs of one run that are inputs of the next.
 //!
 //! Pairs are found by name (`state` and `stateN`, `h` and `hn`, `past_key_values.*` and
-//! `present.*`) where types agree, or named by the caller. Every state begins as zeros.
+//! `present.*`) where types agree, or named by the caller. Such a state begins
+//! as zeros; variables begin as the file says.
 
 use super::{Array, Network};
 use crate::error::EngineError;
 use import::onnx::{self, Declared, Extent};
+use plan::Uncontrolled;
 use tensor::{Shape, TensorRef};
 
 /// Names that are no pair.
@@ -25,6 +27,7 @@ pub struct StreamError {
 pub struct Stream<'n> {
     network: &'n Network,
     pairs: Vec<Pair>,
+    variables: Vec<Array>,
 }
 
 #[derive(Debug)]
@@ -42,7 +45,7 @@ impl Network {
             let (input, output) = (input.name.clone(), output.name.clone());
             Some(Pair { input, output, state: None })
         });
-        Stream { network: self, pairs: pairs.collect() }
+        Stream { network: self, pairs: pairs.collect(), variables: self.first_values() }
     }
 }
 
@@ -94,8 +97,9 @@ impl Stream<'_> {
         self.pairs.iter().map(|pair| (pair.input.as_str(), pair.output.as_str()))
     }
 
-    /// Begins anew with zeros.
+    /// Begins anew.
     pub fn reset(&mut self) {
+        self.variables = self.network.first_values();
         for pair in &mut self.pairs {
             pair.state = None;
         }
@@ -122,7 +126,9 @@ impl Stream<'_> {
                 all.push((&pair.input, state.view()));
             }
         }
-        let outputs = self.network.run(&all)?;
+        let mut outputs = self.network.run_from(&all, &self.variables, &Uncontrolled)?;
+        let kept = outputs.split_off(self.network.outputs().len());
+        self.variables = kept.into_iter().map(|(_, array)| array).collect();
         for pair in &mut self.pairs {
             if let Some((_, array)) = outputs.iter().find(|(name, _)| *name == pair.output) {
                 pair.state = Some(array.clone());

@@ -291,3 +291,26 @@ fn inputs_are_checked_by_name_type_and_extents() {
         };
     }
 }
+
+#[test]
+fn variables_are_kept_by_a_stream_and_begin_anew_elsewhere() {
+    let file = include_bytes!("../goldens/counter.tflite");
+    let network = Network::from_bytes(file.to_vec()).unwrap();
+    let [variable] = network.variables() else { panic!("{:?}", network.variables()) };
+    assert_eq!((variable.name.as_str(), &*variable.dims), ("sum", &[3][..]));
+    let run = |out: Vec<(String, Array)>| {
+        assert_eq!(out.len(), 1, "the variable is no output");
+        out[0].1.to_f32().unwrap()
+    };
+    let mut stream = network.stream();
+    // What LiteRT 2.3.0 gives (tools/goldens/counter.py).
+    let want = [[2.0, 12.0, 103.0], [4.0, 32.0, 303.0], [7.0, 62.0, 603.0]];
+    for (turn, want) in (1u8..).zip(want) {
+        let given = [1.0, 10.0, 100.0].map(|x| x * f32::from(turn));
+        let once = run(network.run(&[("x", f32s(&given).view())]).unwrap());
+        assert_eq!(once, [given[0] + 1.0, given[1] + 2.0, given[2] + 3.0]);
+        assert_eq!(run(stream.run(&[("x", f32s(&given).view())]).unwrap()), want);
+    }
+    stream.reset();
+    assert_eq!(run(stream.run(&[("x", f32s(&[0.0; 3]).view())]).unwrap()), [1.0, 2.0, 3.0]);
+}

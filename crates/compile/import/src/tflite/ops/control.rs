@@ -1,4 +1,5 @@
-//! Operators that run other graphs: the one that a condition names, or one again and again.
+//! Operators that run other graphs (the one that a condition names, or one again and again), and
+//! those on variables, which outlive a run.
 
 use super::{
     super::importer::{Halt, Importer},
@@ -59,4 +60,48 @@ pub(super) fn repeat<'a>(
         state = importer.graph(body, state).map_err(Halt::Network)?;
     }
     Err(Fault::invalid(format!("a loop takes more than {TURNS_MAX} turns")).into())
+}
+
+/// Which variable an operator names.
+pub(super) fn variable<'a>(
+    importer: &mut Importer<'a, '_>,
+    call: &Call<'a>,
+) -> Result<Vec<Value>, Halt> {
+    let (container, name) = options::variable(&call.operator.options)?;
+    Ok(vec![Value::Variable(importer.variables.place(container, name)?)])
+}
+
+fn named(call: &Call<'_>) -> Result<usize, Fault> {
+    match call.inputs.first() {
+        Some(Some(Value::Variable(place))) => Ok(*place),
+        _ => Err(Fault::invalid("the first input is no variable")),
+    }
+}
+
+pub(super) fn read<'a>(
+    importer: &mut Importer<'a, '_>,
+    call: &Call<'a>,
+) -> Result<Vec<Value>, Halt> {
+    Ok(vec![importer.variables.read(named(call)?)?.into()])
+}
+
+pub(super) fn assign<'a>(
+    importer: &mut Importer<'a, '_>,
+    call: &Call<'a>,
+) -> Result<Vec<Value>, Halt> {
+    let value = call.tensor(&mut importer.builder, 1)?;
+    importer.variables.assign(named(call)?, value)?;
+    Ok(Vec::new())
+}
+
+/// Runs the graph that gives variables their first values, unless that was done before the run.
+pub(super) fn once<'a>(
+    importer: &mut Importer<'a, '_>,
+    call: &Call<'a>,
+) -> Result<Vec<Value>, Halt> {
+    let options = options::CallOnce::read(&call.operator.options)?;
+    if importer.variables.is_beginning() {
+        importer.graph(place(options.init_subgraph)?, Vec::new()).map_err(Halt::Network)?;
+    }
+    Ok(Vec::new())
 }

@@ -7,8 +7,11 @@
 
 mod arrays;
 mod codes;
+mod fixed;
+mod hybrid;
 mod pairs;
 mod products;
+mod tables;
 
 use super::{
     super::value::{Array, Layout, shared_layout},

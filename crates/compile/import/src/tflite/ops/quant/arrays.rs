@@ -67,26 +67,28 @@ pub(super) fn max_pool(b: &mut Builder<'_>, call: &Call<'_>) -> Outputs {
 /// A sum or mean over dimensions.
 fn summed(b: &mut Builder<'_>, call: &Call<'_>, is_mean: bool) -> Outputs {
     let (real, to) = (input(call, 0)?, output(call)?);
-    if call.profile == Profile::Xnnpack && !is_mean {
-        return Err(Fault::unsupported("how XNNPACK rounds sums; another profile has them"));
-    }
     let keep = options::Reducer::read(call.options())?.keep_dims;
     let axes = reduce::axes(b, call, 1)?;
     let x = call.tensor(b, 0)?;
     let count: u64 = axes.iter().map(|&axis| x.dims[axis]).fold(1, u64::saturating_mul);
     let x = b.cast(&x, DType::I32)?;
-    let x = b.with(Zip::Subtract, &x, real.zero.into())?;
-    let sums = b.reduce(ReduceKind::Sum, &x, &axes, keep)?;
-    let count = if is_mean { count as f64 } else { 1.0 };
-    let factor = f64::from(real.scale) / (count * f64::from(to.scale));
+    let parts = if is_mean { count as f64 } else { 1.0 };
+    let factor = f64::from(real.scale) / (parts * f64::from(to.scale));
     if call.profile == Profile::Xnnpack {
-        // Halves go to even after the zero point is added.
+        // Whole codes are added; both zero points are one addition in single precision, behind
+        // which halves go to even.
+        let sums = b.reduce(ReduceKind::Sum, &x, &axes, keep)?;
         let sums = b.cast(&sums, DType::F32)?;
-        let scaled = b.with(Zip::Multiply, &sums, factor)?;
-        let moved = b.with(Zip::Add, &scaled, to.zero.into())?;
+        #[expect(clippy::cast_possible_truncation, reason = "single precision is what is wanted")]
+        let factor = factor as f32;
+        let zeros = count as f32 * real.zero as f32;
+        let scaled = b.with(Zip::Multiply, &sums, factor.into())?;
+        let moved = b.with(Zip::Add, &scaled, (to.zero as f32 - zeros * factor).into())?;
         let target = Target::of(Rounding::Fp32Even, Real { zero: 0, ..to }, Activation::None)?;
         return one(target.scale(b, &moved, 0, &[1.0])?);
     }
+    let x = b.with(Zip::Subtract, &x, real.zero.into())?;
+    let sums = b.reduce(ReduceKind::Sum, &x, &axes, keep)?;
     one(Target::of(Rounding::Double, to, Activation::None)?.scale(b, &sums, 0, &[factor])?)
 }
 

@@ -8,7 +8,7 @@ use super::{
         },
         Call, Outputs, one,
     },
-    Target, all_codes, input, output, reals, stored, through,
+    Target, all_codes, input, output, reals, stored, tables, through,
 };
 use crate::network::{Builder, Fault};
 use formats::tflite::options::{self, Activation};
@@ -18,8 +18,11 @@ use tensor::DType;
 /// A function of each real number, as a table.
 pub(super) fn unary(b: &mut Builder<'_>, call: &Call<'_>, map: Map) -> Outputs {
     let (real, to) = (input(call, 0)?, output(call)?);
-    if real.dtype == DType::I16 {
-        return Err(Fault::unsupported("16-bit operands"));
+    match (real.dtype, map) {
+        (DType::I16, Map::Sigmoid) => return tables::logistic(b, call),
+        (DType::I16, Map::Tanh) => return tables::hyperbolic_tangent(b, call),
+        (DType::I16, _) => return Err(Fault::unsupported("16-bit operands")),
+        _ => {}
     }
     let reals = reals(b, real)?;
     let results = b.map(map, &reals)?;
@@ -124,7 +127,7 @@ pub(super) fn softmax(b: &mut Builder<'_>, call: &Call<'_>) -> Outputs {
     let beta = options::Softmax::read(call.options())?.beta;
     let (real, to) = (input(call, 0)?, output(call)?);
     if real.dtype == DType::I16 {
-        return Err(Fault::unsupported("16-bit operands"));
+        return tables::softmax(b, call);
     }
     let table = reals(b, real)?;
     let table = b.with(Zip::Multiply, &table, beta.into())?;

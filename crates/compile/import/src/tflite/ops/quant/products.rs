@@ -8,7 +8,7 @@ use super::{
         },
         Call, Outputs, extents, linear, one, window,
     },
-    Real, Target, input, output,
+    Real, Target, hybrid, input, output,
 };
 use crate::network::{Builder, Fault, Tensor};
 use formats::tflite::options::{self, Activation};
@@ -188,6 +188,9 @@ pub(super) fn transpose_conv(b: &mut Builder<'_>, call: &Call<'_>) -> Outputs {
 }
 
 pub(super) fn fully_connected(b: &mut Builder<'_>, call: &Call<'_>) -> Outputs {
+    if hybrid::is_hybrid(call)? {
+        return hybrid::fully_connected(b, call);
+    }
     let options = options::FullyConnected::read(call.options())?;
     if options.weights_format {
         return Err(Fault::unsupported("weights in shuffled blocks"));
