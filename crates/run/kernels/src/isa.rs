@@ -136,6 +136,23 @@ impl Isa {
         }
     }
 
+    /// What products of bytes want their operands to exceed signed ones by: [`Simd::SHIFT`].
+    pub const fn shift(self) -> u8 {
+        match self {
+            Self::Scalar(_) => Scalar::SHIFT,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(_) => Avx2::SHIFT,
+            #[cfg(target_arch = "x86_64")]
+            Self::AvxVnni(_) => AvxVnni::SHIFT,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512Vnni(_) => Avx512Vnni::SHIFT,
+            #[cfg(target_arch = "aarch64")]
+            Self::NeonDot(_) => NeonDot::SHIFT,
+            #[cfg(target_arch = "aarch64")]
+            Self::NeonI8mm(_) => NeonI8mm::SHIFT,
+        }
+    }
+
     /// Runs `kernel` compiled for this set, or for the set it extends, which does everything but
     /// products of bytes as well.
     #[inline]
@@ -426,6 +443,20 @@ pub trait Simd: Copy {
         }
         max
     }
+
+    /// What [`dot4`](Self::dot4) wants its bytes to exceed signed ones by: 128 or 0.
+    const SHIFT: u8;
+    /// The smaller, as signed integers.
+    fn min_i(self, a: Self::I, b: Self::I) -> Self::I;
+    /// −1 where `a > b`, else 0.
+    fn greater_i(self, a: Self::I, b: Self::I) -> Self::I;
+    /// Bits moved down by each lane's `count` of 0 to 31, the sign repeated.
+    fn shr_each(self, a: Self::I, count: Self::I) -> Self::I;
+    /// The low 32 bits of `(a · b + 2³⁰) >> 31`, the product taken whole.
+    fn mul_high(self, a: Self::I, b: Self::I) -> Self::I;
+    /// `acc[r] + Σ w[r][i] · x[i]` over i of 0 to 3: signed bytes `w`, and bytes `x` of a
+    /// little-endian word, unsigned where [`SHIFT`](Self::SHIFT) is 128 and signed where it is 0.
+    fn dot4(self, acc: Self::I, w: Self::B, x: i32) -> Self::I;
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! SIMD kernels over slices: quantised products, attention, norms and elementwise functions.
+//! SIMD kernels over slices: quantised products, integer networks, attention, norms and elementwise functions.
 //!
 //! Slices in, slices out: no threads, no allocation, no clock. Instruction sets are tokens
 //! ([`isa`]) that only detection makes; every kernel is one generic body over [`isa::Simd`], whose
@@ -18,6 +18,7 @@ pub mod exp;
 pub mod norm;
 pub mod rope;
 pub mod probe;
+pub mod int8;
 
 #[cfg(test)]
 mod samples;

@@ -39,6 +39,12 @@ pub trait Extends: Copy {
         let acc = Extends::dot16::<N, R>(self, acc, first, x, 0);
         Extends::dot16::<N, R>(self, acc, second, x, 1)
     }
+
+    /// [`Simd::dot4`].
+    #[inline(always)]
+    fn dot4(self, acc: I<Self>, w: B<Self>, x: i32) -> I<Self> {
+        self.base().dot4(acc, w, x)
+    }
 }
 
 /// Integers of the extended set.
@@ -122,6 +128,17 @@ impl<E: Extends> Simd for E {
         fn max_lane(a: Self::F) -> f32;
         fn sum_i(a: Self::I) -> i32;
         fn max_lane_i(a: Self::I) -> i32;
+        fn min_i(a: Self::I, b: Self::I) -> Self::I;
+        fn greater_i(a: Self::I, b: Self::I) -> Self::I;
+        fn shr_each(a: Self::I, count: Self::I) -> Self::I;
+        fn mul_high(a: Self::I, b: Self::I) -> Self::I;
+    }
+
+    const SHIFT: u8 = <E::Base as Simd>::SHIFT;
+
+    #[inline(always)]
+    fn dot4(self, acc: Self::I, w: Self::B, x: i32) -> Self::I {
+        Extends::dot4(self, acc, w, x)
     }
 
     #[inline(always)]

@@ -279,6 +279,36 @@ impl Simd for NeonDot {
         }
         acc
     }
+
+    const SHIFT: u8 = 0;
+
+    ops! {
+        fn min_i(a: I, b: I) -> I { each!(vminq_s32, a, b) }
+        fn greater_i(a: I, b: I) -> I {
+            each!(vreinterpretq_s32_u32, each!(vcgtq_s32, a, b))
+        }
+        fn shr_each(a: I, count: I) -> I { each!(vshlq_s32, a, each!(vnegq_s32, count)) }
+        fn mul_high(a: I, b: I) -> I { each!(mul_high, a, b) }
+        fn dot4(acc: I, w: B, x: i32) -> I {
+            {
+                let x = vreinterpretq_s8_s32(vdupq_n_s32(x));
+                [
+                    sdot::<0>(acc[0], vreinterpretq_s8_u8(w[0]), x),
+                    sdot::<0>(acc[1], vreinterpretq_s8_u8(w[1]), x),
+                    sdot::<0>(acc[2], vreinterpretq_s8_u8(w[2]), x),
+                    sdot::<0>(acc[3], vreinterpretq_s8_u8(w[3]), x),
+                ]
+            }
+        }
+    }
+}
+
+/// A quarter of [`Simd::mul_high`].
+#[inline]
+#[target_feature(enable = "neon")]
+fn mul_high(a: int32x4_t, b: int32x4_t) -> int32x4_t {
+    let low = vmull_s32(vget_low_s32(a), vget_low_s32(b));
+    vcombine_s32(vrshrn_n_s64::<31>(low), vrshrn_n_s64::<31>(vmull_high_s32(a, b)))
 }
 
 /// Four little-endian halves as floats.

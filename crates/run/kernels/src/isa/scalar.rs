@@ -347,6 +347,33 @@ impl Simd for Scalar {
         }
         acc
     }
+
+    const SHIFT: u8 = 128;
+
+    #[inline(always)]
+    fn min_i(self, a: Self::I, b: Self::I) -> Self::I {
+        from_fn(|i| a[i].min(b[i]))
+    }
+    #[inline(always)]
+    fn greater_i(self, a: Self::I, b: Self::I) -> Self::I {
+        from_fn(|i| -i32::from(a[i] > b[i]))
+    }
+    #[inline(always)]
+    fn shr_each(self, a: Self::I, count: Self::I) -> Self::I {
+        from_fn(|i| a[i] >> count[i])
+    }
+    #[inline(always)]
+    fn mul_high(self, a: Self::I, b: Self::I) -> Self::I {
+        from_fn(|i| ((i64::from(a[i]) * i64::from(b[i]) + (1 << 30)) >> 31) as i32)
+    }
+    #[inline(always)]
+    fn dot4(self, acc: Self::I, w: Self::B, x: i32) -> Self::I {
+        let x = x.to_le_bytes().map(i32::from);
+        from_fn(|r| {
+            let [a, b, c, d] = lane(&w, r).map(|w| i32::from(w as i8));
+            acc[r].wrapping_add(a * x[0] + b * x[1] + c * x[2] + d * x[3])
+        })
+    }
 }
 
 #[cfg(test)]

@@ -139,6 +139,15 @@ impl Kernel for All {
         r.b("widen_lo", s, s.widen_lo(q[0]));
         r.b("widen_hi", s, s.widen_hi(q[0]));
         r.i("dot_pairs", s, s.dot_pairs(i, s.widen_lo(q[1]), (u[2] & 0x0fff_0fff) - 0x700));
+        r.i("min_i", s, s.min_i(i, j));
+        r.i("greater_i", s, s.greater_i(i, j));
+        r.i("shr_each", s, s.shr_each(i, s.and_i(j, s.splat_i(31))));
+        r.i("mul_high", s, s.mul_high(i, j));
+        let flip = u32::from(S::SHIFT ^ 0x80) * 0x0101_0101;
+        let products = s.dot4(i, q[1], u[7] ^ flip.cast_signed());
+        let ones = s.dot4(s.splat_i(0), q[1], 0x0101_0101);
+        let excess = s.mul_i(ones, s.splat_i(i32::from(S::SHIFT) - 128));
+        r.i("dot4", s, s.sub_i(products, excess));
         let acc = [i, j, i];
         for half in 0..2 {
             let mask = |max| q.map(|q| s.and_b(q, s.splat_b(max)));

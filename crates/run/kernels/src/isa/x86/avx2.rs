@@ -258,6 +258,45 @@ impl Simd for Avx2 {
         }
         acc
     }
+
+    const SHIFT: u8 = 128;
+
+    ops! {
+        fn min_i(a: I, b: I) -> I { [_mm256_min_epi32(a[0], b[0]), _mm256_min_epi32(a[1], b[1])] }
+        fn greater_i(a: I, b: I) -> I {
+            [_mm256_cmpgt_epi32(a[0], b[0]), _mm256_cmpgt_epi32(a[1], b[1])]
+        }
+        fn shr_each(a: I, count: I) -> I {
+            [_mm256_srav_epi32(a[0], count[0]), _mm256_srav_epi32(a[1], count[1])]
+        }
+        fn mul_high(a: I, b: I) -> I { [mul_high(a[0], b[0]), mul_high(a[1], b[1])] }
+        fn dot4(acc: I, w: I, x: i32) -> I {
+            [dot4_half(acc[0], w[0], x), dot4_half(acc[1], w[1], x)]
+        }
+    }
+}
+
+/// Half of [`Simd::mul_high`].
+#[inline]
+#[target_feature(enable = "avx2")]
+fn mul_high(a: __m256i, b: __m256i) -> __m256i {
+    let half = _mm256_set1_epi64x(1 << 30);
+    let even = _mm256_add_epi64(_mm256_mul_epi32(a, b), half);
+    let (a, b) = (_mm256_srli_epi64::<32>(a), _mm256_srli_epi64::<32>(b));
+    let odd = _mm256_add_epi64(_mm256_mul_epi32(a, b), half);
+    _mm256_blend_epi32::<0xaa>(_mm256_srli_epi64::<31>(even), _mm256_slli_epi64::<1>(odd))
+}
+
+/// Half of [`Simd::dot4`]: bytes become 16-bit integers, as sums of their products would saturate.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn dot4_half(acc: __m256i, w: __m256i, x: i32) -> __m256i {
+    let even = _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(w));
+    let odd = _mm256_srai_epi16::<8>(w);
+    let (low, high) = (x & 0x00ff_00ff, (x >> 8) & 0x00ff_00ff);
+    let even = _mm256_madd_epi16(even, _mm256_set1_epi32(low));
+    let odd = _mm256_madd_epi16(odd, _mm256_set1_epi32(high));
+    _mm256_add_epi32(acc, _mm256_add_epi32(even, odd))
 }
 
 /// Eight bfloat16 as floats.

@@ -227,4 +227,25 @@ impl Simd for Avx512Vnni {
         }
         acc
     }
+
+    const SHIFT: u8 = 128;
+
+    ops! {
+        fn min_i(a: __m512i, b: __m512i) -> __m512i { _mm512_min_epi32(a, b) }
+        fn greater_i(a: __m512i, b: __m512i) -> __m512i {
+            _mm512_movm_epi32(_mm512_cmpgt_epi32_mask(a, b))
+        }
+        fn shr_each(a: __m512i, count: __m512i) -> __m512i { _mm512_srav_epi32(a, count) }
+        fn mul_high(a: __m512i, b: __m512i) -> __m512i {{
+            let half = _mm512_set1_epi64(1 << 30);
+            let even = _mm512_add_epi64(_mm512_mul_epi32(a, b), half);
+            let (a, b) = (_mm512_srli_epi64::<32>(a), _mm512_srli_epi64::<32>(b));
+            let odd = _mm512_add_epi64(_mm512_mul_epi32(a, b), half);
+            let (even, odd) = (_mm512_srli_epi64::<31>(even), _mm512_slli_epi64::<1>(odd));
+            _mm512_mask_blend_epi32(0xaaaa, even, odd)
+        }}
+        fn dot4(acc: __m512i, w: __m512i, x: i32) -> __m512i {
+            _mm512_dpbusd_epi32(acc, _mm512_set1_epi32(x), w)
+        }
+    }
 }

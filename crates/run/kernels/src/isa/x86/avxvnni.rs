@@ -65,6 +65,20 @@ impl Extends for AvxVnni {
         }
         acc
     }
+
+    #[inline(always)]
+    fn dot4(self, acc: [__m256i; 2], w: [__m256i; 2], x: i32) -> [__m256i; 2] {
+        // SAFETY: the token proves AVX-VNNI.
+        unsafe { signed_dot4(acc, w, x) }
+    }
+}
+
+/// Signed weights of sixteen rows times four unsigned bytes.
+#[inline]
+#[target_feature(enable = "avx2,avxvnni")]
+fn signed_dot4(acc: [__m256i; 2], w: [__m256i; 2], x: i32) -> [__m256i; 2] {
+    let x = _mm256_set1_epi32(x);
+    [_mm256_dpbusd_avx_epi32(acc[0], x, w[0]), _mm256_dpbusd_avx_epi32(acc[1], x, w[1])]
 }
 
 /// Four elements of sixteen rows times four bytes of a token.

@@ -1,0 +1,78 @@
+//! Integer networks: products, windows and tables over bytes, with sums scaled in registers.
+//!
+//! Arrays are `[…, channels]`. Bytes are signed or unsigned codes; what is multiplied is first
+//! copied, with its border, into bytes that [`Simd::dot4`] takes, so that
+//! no kernel knows borders or signs. Zero points of the operand become part of the bias; sums are
+//! 32-bit integers that wrap, hence exact in any order, and [`scale`] rounds them as other
+//! runtimes do. Every instruction set gives the same bytes.
+//!
+//! Follows Dukhan 2019 ("The Indirect Convolution Algorithm") in reading windows where they lie,
+//! but for its table of pointers: rows of a window are contiguous in a copy that has the border.
+
+pub mod scale;
+pub mod product;
+pub mod depthwise;
+pub mod pool;
+pub mod codes;
+
+pub use depthwise::Depthwise;
+pub use product::Product;
+pub use scale::{Rounding, Scale, Word};
+
+use crate::isa::{LANES, Simd};
+
+/// What 16 neighbouring channels add to their sums and how they scale them.
+///
+/// `words[0]` is added; the others are [`Word`]s: factors, shifts and masks. `words[4]` is the
+/// zero point of each channel's weights, where they have one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Params {
+    words: [[i32; LANES]; 5],
+}
+
+impl Params {
+    /// Nothing added, nothing scaled.
+    pub const NONE: Self = Self { words: [[0; LANES]; 5] };
+
+    /// Sets what channel `lane` adds and how it is scaled.
+    ///
+    /// # Panics
+    /// If there is no such lane.
+    pub fn set(&mut self, lane: usize, bias: i32, word: Word, w_zero: i32) {
+        let all = [bias, word.factor, word.shift, word.mask(), w_zero];
+        for (words, value) in self.words.iter_mut().zip(all) {
+            words[lane] = value;
+        }
+    }
+}
+
+/// Where and how the sums of up to 16 channels of some positions are stored.
+#[derive(Clone, Copy)]
+struct Finish<'a> {
+    scale: &'a Scale,
+    params: &'a Params,
+    /// Bytes from one position's result to the next.
+    step: usize,
+    /// Channels that are stored.
+    lanes: usize,
+}
+
+impl Finish<'_> {
+    /// Scales sums, and stores those of position `t` at `t * step`.
+    #[inline(always)]
+    fn store<S: Simd>(self, s: S, sums: &[[i32; LANES]], out: &mut [u8]) {
+        let [bias, factor, shift, mask, _] = &self.params.words;
+        let bias = s.load_i(bias);
+        let word = [s.load_i(factor), s.load_i(shift), s.load_i(mask)];
+        let width = self.scale.to.bytes();
+        for t in 0..sums.len() {
+            let sum = s.add_i(s.load_i(&sums[t]), bias);
+            let out = &mut out[t * self.step..][..self.lanes * width];
+            self.scale.store(s, sum, word, out);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
