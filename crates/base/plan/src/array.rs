@@ -827,6 +827,31 @@ pub struct Dft {
 }
 
 impl ArrayOp {
+    /// Multiplications of products of matrices, for operands `a`, `b` and a result of these extents;
+    /// 0 for operators that are bound by memory or by what they compute of each element.
+    pub fn macs(&self, a: &[u64], b: &[u64], out: &[u64]) -> u64 {
+        let product = |dims: &[u64]| dims.iter().fold(1, |n: u64, dim| n.saturating_mul(*dim));
+        match self {
+            Self::MatMul | Self::MatMulFused(_) => {
+                product(out).saturating_mul(a.last().copied().unwrap_or(1))
+            }
+            Self::Conv(_) | Self::ConvLast { .. } | Self::DeformConv { .. } => {
+                product(out).saturating_mul(product(b.get(1..).unwrap_or_default()))
+            }
+            Self::ConvTranspose { .. } => {
+                product(a).saturating_mul(product(b.get(1..).unwrap_or_default()))
+            }
+            // The recurrent weights are as many as those of the input, where both are as wide.
+            Self::Recurrent(cell) => {
+                let [steps, batch] = [0, 1].map(|i| a.get(i).copied().unwrap_or(1));
+                let [directions, gates] = [0, 1].map(|i| b.get(i).copied().unwrap_or(1));
+                let own = directions * gates * u64::from(cell.hidden);
+                (steps * batch).saturating_mul(product(b).saturating_add(own))
+            }
+            _ => 0,
+        }
+    }
+
     /// The operator's name in text forms, traces and messages.
     pub const fn name(&self) -> &'static str {
         match self {

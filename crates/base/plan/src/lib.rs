@@ -36,5 +36,5 @@ pub use pack::{Kept, Making, PackStore};
 pub use plan::{Plan, Port};
 pub use state::{KvCache, KvType, StateId};
 pub use step::{Operand, Slot, Step};
-pub use trace::{Span, Trace, Unit, Who};
+pub use trace::{Factors, Span, Trace, Unit, Who};
 pub use weight::{ReadError, Weight, WeightId, WeightSource};

@@ -4,10 +4,10 @@
 //! takes no time for it. Neither side allocates: spans are small values that name a unit by number, and
 //! what the units are is asked once, by [`Program::units`](crate::Program::units).
 
-use crate::{Dim, KvCache, Op, Operand, Plan, Step};
+use crate::{ArrayOp, Dim, KvCache, Op, Operand, Plan, Slot, Step};
 use alloc::{string::String, vec::Vec};
 use core::{fmt::Write as _, ops::Range, time::Duration};
-use tensor::Bytes;
+use tensor::{Bytes, DType, TensorType};
 
 /// Takes note of spans; called from all threads of a run.
 pub trait Trace: Sync {
@@ -47,7 +47,8 @@ pub enum Who {
 /// One unit of a schedule: a step, or several that a backend runs as one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unit {
-    /// What it does, with the type and shape of its matrices: `linear Q4_0 960x576`.
+    /// What it does, with the type and shape of its matrices: `linear Q4_0 960x576`, or of its
+    /// weights and its result: `conv F32 64x3x7x7 -> 1x64x112x112`.
     pub name: String,
     /// The layer it belongs to.
     pub layer: Option<u32>,
@@ -61,6 +62,19 @@ pub struct Unit {
     pub row_macs: u64,
     /// Multiplications with caches for each row and position held.
     pub position_macs: u64,
+    /// Bytes of the arrays that it reads and writes beside its weights.
+    pub value_bytes: Bytes,
+    /// What it multiplies.
+    pub factors: Factors,
+}
+
+/// What is multiplied, as it decides how many multiplications a processor does in a second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Factors {
+    /// Bytes, or weights of blocks with activations of bytes.
+    Bytes,
+    /// Single-precision numbers.
+    Singles,
 }
 
 impl Unit {
@@ -70,12 +84,23 @@ impl Unit {
         let mut unit = Self {
             name: String::new(),
             layer: steps.first().and_then(|step| step.layer),
-            rows: steps.first().map_or(Dim::Fixed(1), |step| step.output.dims[0]),
+            rows: steps
+                .first()
+                .and_then(|step| step.output.dims.first().copied())
+                .unwrap_or(Dim::Fixed(1)),
             weight_bytes: Bytes::ZERO,
             position_bytes: Bytes::ZERO,
             row_macs: 0,
             position_macs: 0,
+            value_bytes: Bytes::ZERO,
+            factors: Factors::Bytes,
         };
+        if let [step] = steps
+            && let Op::Array(op) = &step.op
+        {
+            unit.array(step, op, plan);
+            return unit;
+        }
         let mut ops: Vec<&'static str> = Vec::new();
         let (mut outputs, mut inputs, mut ty) = (0, 0, None);
         for step in steps {
@@ -121,17 +146,70 @@ impl Unit {
         }
     }
 
-    /// Bytes of weights and caches that a run of `rows` rows at `position` reads at least.
+    /// Describes an operator on arrays, whose extents are all numbers.
+    fn array(&mut self, step: &Step, op: &ArrayOp, plan: &Plan) {
+        let elements = |dims: &[u64]| dims.iter().fold(1, |n: u64, dim| n.saturating_mul(*dim));
+        let of_slot = |slot: &Slot| -> Vec<u64> {
+            slot.dims.iter().map(|dim| dim.max(&plan.symbols)).collect()
+        };
+        let bytes = |slot: &Slot| elements(&of_slot(slot)).saturating_mul(slot.dtype.bytes());
+        self.value_bytes = Bytes(bytes(&step.output));
+        let mut operands: Vec<(Vec<u64>, TensorType)> = Vec::new();
+        for input in &step.inputs {
+            operands.push(match input {
+                Operand::Slot(slot) => {
+                    self.value_bytes.0 = self.value_bytes.0.saturating_add(bytes(slot));
+                    (of_slot(slot), slot.dtype.into())
+                }
+                Operand::Weight(id) => {
+                    let weight = &plan.weights[id.0 as usize];
+                    self.weight_bytes.0 =
+                        self.weight_bytes.0.saturating_add(weight.stored_bytes().0);
+                    (weight.shape.dims().to_vec(), weight.ty)
+                }
+                Operand::State(_) | Operand::Absent => continue,
+            });
+        }
+        let out = of_slot(&step.output);
+        let operand = |i: usize| operands.get(i).map_or(&[][..], |(dims, _)| dims.as_slice());
+        let macs = op.macs(operand(0), operand(1), &out);
+        // All rows of an array are one: its extents do not vary.
+        self.rows = Dim::Fixed(1);
+        self.row_macs = macs;
+        let ty = operands.first().map_or(TensorType::Plain(step.output.dtype), |(_, ty)| *ty);
+        if ty == TensorType::Plain(DType::F32) {
+            self.factors = Factors::Singles;
+        }
+        write!(self.name, "{} {ty}", op.name()).expect("strings take everything");
+        if macs > 0 {
+            write!(self.name, " {} ->", extents(operand(1))).expect("strings take everything");
+        }
+        write!(self.name, " {}", extents(&out)).expect("strings take everything");
+    }
+
+    /// Bytes of weights, caches and arrays that a run of `rows` rows at `position` moves at least.
     pub fn bytes(&self, rows: u64, position: u64) -> Bytes {
         let caches = self.position_bytes.0.saturating_mul(position + rows);
-        Bytes(self.weight_bytes.0.saturating_add(caches))
+        let all = self.weight_bytes.0.saturating_add(caches);
+        Bytes(all.saturating_add(self.value_bytes.0))
     }
 
     /// Multiplications of such a run.
     pub fn macs(&self, rows: u64, position: u64) -> u64 {
+        let rows = if let Dim::Fixed(own) = self.rows { own } else { rows };
         // A row sees itself and all before it.
         let seen = rows.saturating_mul(position).saturating_add(rows.saturating_mul(rows + 1) / 2);
         let products = self.row_macs.saturating_mul(rows);
         products.saturating_add(self.position_macs.saturating_mul(seen))
     }
+}
+
+/// Extents as in `1x64x112x112`; a single number has none.
+fn extents(dims: &[u64]) -> String {
+    let mut text = String::new();
+    for (i, dim) in dims.iter().enumerate() {
+        let cross = if i == 0 { "" } else { "x" };
+        write!(text, "{cross}{dim}").expect("strings take everything");
+    }
+    if text.is_empty() { String::from("1") } else { text }
 }

@@ -581,10 +581,14 @@ pub(crate) struct EvalSts {
 
 /// Measure speed
 ///
-/// Runs a prompt from an empty sequence, and generates tokens behind it or behind as many positions
-/// as --depth says, several times after a first run that warms up. Prints the median rates, the
-/// spread of the time that a token takes, and the peak memory beside the promise. With --limits,
-/// also what the machine could do in the same seconds; with --kernels, where the time goes.
+/// Of a language model: runs a prompt from an empty sequence, and generates tokens behind it or behind
+/// as many positions as --depth says, several times after a first run that warms up. Prints the median
+/// rates, the spread of the time that a token takes, and the peak memory beside the promise. With
+/// --limits, also what the machine could do in the same seconds; with --kernels, where the time goes.
+///
+/// Of an ONNX or TFLite network: runs it on random inputs, the same each time, for about a second.
+/// Prints the median time, its spread, load time, peak memory, and each operator's time beside the
+/// machine's limits; with --compare, another runtime's on the same inputs, in turns with ours.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -592,7 +596,9 @@ Examples:
   ledge bench model.gguf --prompt 512 -n 128 --repeat 5 --threads 4
   ledge bench model.gguf --depth 0,4096 --limits --json
   ledge bench model.gguf --prompt 512 --kernels
-  ledge bench --limits --prompt 0 -n 0")]
+  ledge bench --limits --prompt 0 -n 0
+  ledge bench network.onnx --shape x=1,3,640,640 --compare onnxruntime
+  ledge bench network.tflite --threads 1 --compare litert --json")]
 pub(crate) struct Bench {
     /// The model
     #[arg(value_name = "MODEL")]
@@ -607,17 +613,48 @@ pub(crate) struct Bench {
     /// prompt's]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub(crate) depth: Vec<u64>,
-    /// Runs, after one that is not counted
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
-    pub(crate) repeat: u64,
+    /// Runs, after one that is not counted [default: 3, of networks as many as fit into a second]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) repeat: Option<u64>,
     /// Measure what memory and processor can do, before and after; the peak memory is not told then
     #[arg(long)]
     pub(crate) limits: bool,
     /// Show each kernel's share of the time and of the machine's limits
     #[arg(long)]
     pub(crate) kernels: bool,
+    /// Extents of an input, where the file leaves them open
+    #[arg(long, value_name = "NAME=1,3,224,224", value_parser = extents, help_heading = "Network")]
+    pub(crate) shape: Vec<(String, Shape)>,
+    /// An input's elements: an array of a file, or one number for all of them
+    #[arg(long, value_name = "NAME=FILE.npy|NUMBER", help_heading = "Network")]
+    pub(crate) input: Vec<String>,
+    /// Another runtime to run on the same inputs, through a Python on PATH that has it
+    #[arg(long, value_name = "RUNTIME", help_heading = "Network")]
+    pub(crate) compare: Option<Peer>,
     #[command(flatten)]
     pub(crate) model: ModelArgs,
+}
+
+/// Runtimes of networks that can be compared with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Peer {
+    /// ONNX Runtime, from the package onnxruntime
+    Onnxruntime,
+    /// LiteRT with XNNPACK, from the package ai-edge-litert
+    Litert,
+    /// LiteRT for microcontrollers, from the package tflite-micro
+    TfliteMicro,
+}
+
+impl Peer {
+    /// The name on the command line.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Onnxruntime => "onnxruntime",
+            Self::Litert => "litert",
+            Self::TfliteMicro => "tflite-micro",
+        }
+    }
 }
 
 /// Print the completions of a shell

@@ -278,6 +278,19 @@ impl Network {
         Ok(Binding { bound, values, stages, outputs: imported.outputs })
     }
 
+    /// What the spans of a trace stand for, of the binding that ran last; empty before a run.
+    pub fn units(&self) -> Vec<plan::Unit> {
+        let bindings = self.bindings.lock().unwrap_or_else(PoisonError::into_inner);
+        bindings.last().map_or_else(Vec::new, |last| last.stages.units().cloned().collect())
+    }
+
+    /// What the binding that ran last was promised to take; none before a run.
+    pub fn promise(&self) -> Option<plan::Promise> {
+        let bindings = self.bindings.lock().unwrap_or_else(PoisonError::into_inner);
+        let stages = &bindings.last()?.stages;
+        Some(plan::Promise::of(stages.plans().flat_map(|plan| &plan.buffers)))
+    }
+
     fn import(&self, bound: &[Bound], host: &mut Host<'_>) -> Result<onnx::Imported, EngineError> {
         let taken = (bound, &self.variables[..]);
         format::import(self.folder.bytes(), &self.label, taken, self.profile, host)
@@ -288,7 +301,7 @@ impl Network {
     /// # Errors
     /// As [`Network::run`], and if a free extent is not given.
     pub fn plan(&self, shapes: &[(&str, Shape)]) -> Result<NetworkPlan, EngineError> {
-        let bound = self.declared(shapes)?;
+        let bound = self.bound(shapes)?;
         let mut host = Host::new(&self.folder, None, self.threads, &Uncontrolled);
         let mut pending = None;
         match self.import(&bound, &mut host) {
@@ -307,7 +320,10 @@ impl Network {
     }
 
     /// The inputs' types, from these shapes or as the file declares them.
-    fn declared(&self, shapes: &[(&str, Shape)]) -> Result<Vec<Bound>, EngineError> {
+    ///
+    /// # Errors
+    /// If an input's extents are free and not given, or there is no such input.
+    pub fn bound(&self, shapes: &[(&str, Shape)]) -> Result<Vec<Bound>, EngineError> {
         let refuse = |name: &str, reason: String| {
             Err(self.error(NetworkError::Input { name: name.to_owned(), reason }))
         };

@@ -1,4 +1,5 @@
-//! The limits of this machine with a backend's threads: memory to read, bytes to multiply.
+//! The limits of this machine with a backend's threads: memory to read, bytes and singles to
+//! multiply.
 //!
 //! All threads do the same at the same time, as in a run, and the memory lies as weights do, so that
 //! a kernel's rate can be judged against what was possible in the same second. No clock here: the
@@ -45,5 +46,13 @@ impl Probe {
             probe::dots(self.isa, rounds);
         });
         probe::dots(self.isa, 1) * (rounds * team.threads()) as u64
+    }
+    /// Multiplies singles in registers on all threads; gives the number of multiplications.
+    pub fn fmas(&self, rounds: usize) -> u64 {
+        let mut team = self.pool.team();
+        team.run(&|_| {
+            probe::fmas(self.isa, rounds);
+        });
+        probe::fmas(self.isa, 1) * (rounds * team.threads()) as u64
     }
 }

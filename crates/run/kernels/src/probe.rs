@@ -1,7 +1,7 @@
-//! What a core can do at most: reading memory, and dot products of bytes.
+//! What a core can do at most: reading memory, dot products of bytes, fused products of singles.
 //!
 //! The rates of kernels mean little without these beside them, taken in the same seconds: memory is
-//! shared with other programs and other guests of a host, and processors change their clock. Both
+//! shared with other programs and other guests of a host, and processors change their clock. The
 //! loops do nothing else; the caller has the clock.
 
 use core::hint::black_box;
@@ -76,6 +76,41 @@ impl Kernel for Dots {
     }
 }
 
+/// Sums of [`fmas`]: enough to hide the latency of two vectors a cycle.
+const SUMS: usize = 12;
+
+/// Multiplies and adds singles in registers, `rounds` times; gives the number of multiplications.
+pub fn fmas(isa: Isa, rounds: usize) -> u64 {
+    black_box(isa.run(Fmas { rounds }));
+    (rounds * 16 * SUMS) as u64
+}
+
+struct Fmas {
+    rounds: usize,
+}
+
+impl Kernel for Fmas {
+    type Output = [f32; 16];
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> [f32; 16] {
+        let mut acc = [simd.splat(0.0); SUMS];
+        let (a, b) = (simd.splat(black_box(1.0)), simd.splat(black_box(0.5)));
+        for _ in 0..self.rounds {
+            for sum in &mut acc {
+                *sum = simd.fma(*sum, a, b);
+            }
+        }
+        let mut all = acc[0];
+        for sum in &acc[1..] {
+            all = simd.add(all, *sum);
+        }
+        let mut out = [0.0; 16];
+        simd.store(all, &mut out);
+        out
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,6 +125,9 @@ mod tests {
             let sums = isa.run_dots(Dots { rounds: 3, x: [[1; 32]; TOKENS] });
             let total: i64 = sums.iter().map(|&sum| i64::from(sum)).sum();
             assert_eq!(u64::try_from(total), Ok(3 * dots(isa, 3)), "{isa}");
+            let sums = isa.run(Fmas { rounds: 4 });
+            assert_eq!(sums.map(f32::to_bits), [24.0_f32.to_bits(); 16], "{isa}");
+            assert_eq!(fmas(isa, 4), 4 * 16 * 12, "{isa}");
         }
     }
 }

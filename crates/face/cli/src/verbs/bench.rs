@@ -1,10 +1,12 @@
-//! `ledge bench`: rates of prompt and generation, how steady they are, and what the machine allows.
+//! `ledge bench`: rates of prompt and generation, how steady they are, and what the machine allows;
+//! of networks, how long a run takes.
 //!
 //! Any tokens do, since the work does not depend on which. The sequence is taken back between runs, so
 //! that a long one is filled only once however often tokens are generated behind it.
 
 mod kernels;
 mod limits;
+mod network;
 mod work;
 
 use super::Scene;
@@ -25,6 +27,9 @@ use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use work::Work;
 
+/// Runs that are counted, where no number is given.
+const REPEAT: u64 = 3;
+
 /// Measures.
 pub(crate) fn run(args: &Bench, scene: &Scene) -> Result<()> {
     let mut output = Output::stdout();
@@ -40,6 +45,10 @@ pub(crate) fn run(args: &Bench, scene: &Scene) -> Result<()> {
         }
         return output.finish();
     }
+    let begin = Instant::now();
+    if let Some(network) = model::open_network(args.path.as_deref())? {
+        return network::run(args, scene, begin, network);
+    }
     let file = model::open(args.path.as_deref())?;
     let mut request = model::request(&args.model);
     let depths = match args.depth.as_slice() {
@@ -53,13 +62,14 @@ pub(crate) fn run(args: &Bench, scene: &Scene) -> Result<()> {
     let begin = Instant::now();
     let lm = model::load(&file, request, &scene.interrupt, &scene.manner)?;
     let load = begin.elapsed();
+    let repeat = args.repeat.unwrap_or(REPEAT);
     let mut bench = Measuring {
         vocabulary: file.model().settings.vocabulary,
         session: lm.engine().session()?,
         watch: Watch::new(&scene.interrupt, &scene.manner, "measuring"),
-        repeat: args.repeat,
+        repeat,
         done: 0,
-        total: (args.repeat + 1) * (u64::from(args.prompt > 0) + depths.len() as u64),
+        total: (repeat + 1) * (u64::from(args.prompt > 0) + depths.len() as u64),
     };
     let prompt = (args.prompt > 0).then(|| bench.prompt(args.prompt)).transpose()?;
     let decodes = depths.iter().map(|&depth| bench.decode(depth, args.n));

@@ -59,7 +59,7 @@ pub(super) fn run(args: &Run, scene: &Scene, mut network: Network) -> Result<()>
 }
 
 /// The arrays that the flags name.
-fn inputs(flags: &[String], network: &Network) -> Result<Vec<(String, Array)>> {
+pub(super) fn inputs(flags: &[String], network: &Network) -> Result<Vec<(String, Array)>> {
     flags
         .iter()
         .map(|flag| {

@@ -107,3 +107,37 @@ fn a_network_runs_on_arrays_and_shows_the_graph_that_is_run() {
     let output = ledge(&given[..4]);
     assert_eq!(output.status.code(), Some(2), "an input is missing");
 }
+
+#[test]
+fn a_networks_bench_tells_times_memory_and_operators() {
+    let folder = scratch("bench-network");
+    let path = folder.join("add.onnx");
+    fs::write(&path, ADD).expect("written");
+    let shapes = ["--shape", "a=64", "--shape", "b=64", "--repeat", "3", "--threads", "1"];
+    let words = [&["bench", words(&path)], &shapes[..]].concat();
+    let text = good(&[&words[..], &["--json"]].concat());
+    let found: Value = serde_json::from_str(&text).expect("it is JSON");
+    for key in ["p50_ms", "p90_ms", "p99_ms", "load_ms", "promised_bytes"] {
+        assert!(found[key].as_f64().is_some_and(|x| x > 0.0), "{key}: {text}");
+    }
+    assert_eq!(found["runs"], 3);
+    assert_eq!(found["operators"][0]["name"], "zip F32 64");
+    let table = good(&words);
+    assert!(table.contains("a [64], b [64], 1 threads"), "{table}");
+    assert!(table.lines().any(|line| line.starts_with("zip F32 64")), "{table}");
+    let output = ledge(&["bench", words[1]]);
+    assert!(!output.status.success());
+    assert!(stderr(&output).contains("--shape"), "{}", stderr(&output));
+}
+
+#[test]
+fn without_another_runtime_a_network_is_measured_alone() {
+    let folder = scratch("bench-alone");
+    let path = folder.join("add.onnx");
+    fs::write(&path, ADD).expect("written");
+    let mut command = command(&["bench", words(&path), "--compare", "onnxruntime", "--json"]);
+    command.args(["--input", "a=1", "--input", "b=2", "--shape", "a=4", "--shape", "b=4"]);
+    let output = command.env("PATH", &folder).output().expect("it runs");
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(stderr(&output).contains("nothing to compare with"), "{}", stderr(&output));
+}

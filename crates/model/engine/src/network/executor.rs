@@ -9,8 +9,13 @@ use import::{
     network::{Constant, HostError, Origin, Port, Stage},
     onnx::Output,
 };
-use plan::{Backend as _, Control, Grant, Op, Plan, ReadError, State, Weight, WeightSource};
-use std::{borrow::Cow, collections::BTreeMap, num::NonZeroUsize, ops::Range, sync::Arc};
+use plan::{
+    Backend as _, Control, Grant, Op, Plan, Program, ReadError, Span, State, Trace, Unit, Weight,
+    WeightSource,
+};
+use std::{
+    borrow::Cow, collections::BTreeMap, num::NonZeroUsize, ops::Range, sync::Arc, time::Duration,
+};
 use tensor::{Shape, TensorRef, TensorType};
 
 /// The stages of a binding, in order.
@@ -27,6 +32,8 @@ struct Running {
     constants: Arc<Constants>,
     /// The loaded plan; none where the reference runs the graph.
     state: Option<Box<dyn State>>,
+    /// What the spans of a trace stand for.
+    units: Vec<Unit>,
     outputs: Vec<Vec<u8>>,
     /// Outputs on which later stages were built, with what they were.
     expected: Vec<(usize, Arc<[u8]>)>,
@@ -45,12 +52,14 @@ impl Stages {
         threads: NonZeroUsize,
     ) -> Result<(), EngineError> {
         let constants = Arc::new(Constants::new(folder, stage.constants)?);
-        let state = load(&stage.graph, &constants, threads)?;
+        let loaded = load(&stage.graph, &constants, threads)?;
+        let units = loaded.as_ref().map_or_else(Vec::new, |(_, program)| program.units());
         self.list.push(Running {
             graph: stage.graph,
             inputs: stage.inputs,
             constants,
-            state,
+            state: loaded.map(|(state, _)| state),
+            units,
             outputs: Vec::new(),
             expected: Vec::new(),
         });
@@ -65,6 +74,9 @@ impl Stages {
         control: &dyn Control,
     ) -> Result<(), EngineError> {
         let (before, rest) = self.list.split_at_mut(number);
+        let first = before.iter().map(|stage| stage.units.len()).sum();
+        let staged =
+            Staged { control, trace: control.trace().map(|trace| Offset { trace, first }) };
         let running = &mut rest[0];
         let operand = |origin: &Origin| match *origin {
             Origin::Input(place) => inputs[place].bytes(),
@@ -72,10 +84,20 @@ impl Stages {
         };
         let operands: Vec<&[u8]> = running.inputs.iter().map(operand).collect();
         running.outputs = match &mut running.state {
-            Some(state) => run_plan(&mut **state, &operands, control)?,
+            Some(state) => run_plan(&mut **state, &operands, &staged)?,
             None => interpret(&running.graph, &running.constants, &operands, control)?,
         };
         Ok(())
+    }
+
+    /// What the spans of a trace stand for, over all stages.
+    pub(super) fn units(&self) -> impl Iterator<Item = &Unit> {
+        self.list.iter().flat_map(|stage| &stage.units)
+    }
+
+    /// Plans of the stages that run by plan.
+    pub(super) fn plans(&self) -> impl Iterator<Item = &Plan> {
+        self.list.iter().filter_map(|stage| Some(stage.state.as_deref()?.plan()))
     }
 
     /// An output that later stages will be built on.
@@ -142,17 +164,57 @@ impl Stages {
     }
 }
 
+/// A caller's control whose trace counts the units of all stages on.
+struct Staged<'a> {
+    control: &'a dyn Control,
+    trace: Option<Offset<'a>>,
+}
+
+impl Control for Staged<'_> {
+    fn cancelled(&self) -> bool {
+        self.control.cancelled()
+    }
+
+    fn progress(&self, done: u64, total: u64) {
+        self.control.progress(done, total);
+    }
+
+    fn trace(&self) -> Option<&dyn Trace> {
+        self.trace.as_ref().map(|trace| trace as &dyn Trace)
+    }
+}
+
+/// Notes spans with numbers behind those of the stages before.
+struct Offset<'a> {
+    trace: &'a dyn Trace,
+    first: usize,
+}
+
+impl Trace for Offset<'_> {
+    fn now(&self) -> Duration {
+        self.trace.now()
+    }
+
+    fn note(&self, mut span: Span) {
+        span.unit = span.unit.saturating_add(u32::try_from(self.first).unwrap_or(u32::MAX));
+        self.trace.note(span);
+    }
+}
+
 fn read_error(name: &str, reason: &str) -> EngineError {
     let error = ReadError { tensor: name.to_owned(), reason: reason.to_owned() };
     EngineError::Load(plan::LoadError::Read(error))
 }
+
+/// A plan that is loaded, and its state.
+type Loaded = (Box<dyn State>, Arc<dyn Program>);
 
 /// A plan of the graph, loaded; none if the backend does not take all of it.
 fn load(
     graph: &Graph,
     constants: &Arc<Constants>,
     threads: NonZeroUsize,
-) -> Result<Option<Box<dyn State>>, EngineError> {
+) -> Result<Option<Loaded>, EngineError> {
     if graph.outputs.is_empty() {
         return Ok(None);
     }
@@ -166,7 +228,7 @@ fn load(
     let mut grant = Grant::new(plan.promise().total());
     let source: Arc<dyn WeightSource> = constants.clone();
     let program = backend.load(plan, source, &mut grant, &plan::Uncontrolled)?;
-    Ok(Some(program.state(&mut grant)?))
+    Ok(Some((Arc::clone(&program).state(&mut grant)?, program)))
 }
 
 fn run_plan(

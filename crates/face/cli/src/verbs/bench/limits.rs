@@ -18,7 +18,7 @@ use std::{
 const READ: Bytes = Bytes::mib(1024);
 /// Times that it is read; the fastest counts, as everything else was somebody's disturbance.
 const READS: usize = 3;
-/// How long bytes are multiplied.
+/// How long bytes, and singles, are multiplied.
 const DOTS: Duration = Duration::from_millis(50);
 
 /// The limits with so many threads.
@@ -27,6 +27,8 @@ pub(super) struct Limits {
     pub(super) read_gbps: f64,
     /// 10⁹ products of bytes in a second.
     pub(super) dot_gmacs: f64,
+    /// 10⁹ products of single-precision numbers in a second.
+    pub(super) fma_gmacs: f64,
 }
 
 impl Limits {
@@ -46,25 +48,38 @@ impl Limits {
             rate(bytes.0, begin)
         });
         let read_gbps = read.fold(0.0, f64::max);
-        let mut dot_gmacs = 0.0;
-        let begin = Instant::now();
-        while begin.elapsed() < DOTS {
+        let fastest = |multiply: &dyn Fn() -> u64| {
+            let mut gmacs = 0.0;
             let begin = Instant::now();
-            let macs = probe.dots(1 << 14);
-            dot_gmacs = rate(macs, begin).max(dot_gmacs);
-        }
-        Ok(Self { read_gbps, dot_gmacs })
+            while begin.elapsed() < DOTS {
+                let begin = Instant::now();
+                let macs = multiply();
+                gmacs = rate(macs, begin).max(gmacs);
+            }
+            gmacs
+        };
+        let dot_gmacs = fastest(&|| probe.dots(1 << 14));
+        let fma_gmacs = fastest(&|| probe.fmas(1 << 16));
+        Ok(Self { read_gbps, dot_gmacs, fma_gmacs })
     }
 
     /// For scripts.
     pub(super) fn object(&self) -> Value {
         let digits = |x: f64| (x * 10.0).round() / 10.0;
-        json!({ "read_gbps": digits(self.read_gbps), "dot_gmacs": digits(self.dot_gmacs) })
+        json!({
+            "read_gbps": digits(self.read_gbps),
+            "dot_gmacs": digits(self.dot_gmacs),
+            "fma_gmacs": digits(self.fma_gmacs),
+        })
     }
 }
 
 impl fmt::Display for Limits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:.1} GB/s read, {:.0} GMAC/s of bytes", self.read_gbps, self.dot_gmacs)
+        let Self { read_gbps, dot_gmacs, fma_gmacs } = self;
+        write!(
+            f,
+            "{read_gbps:.1} GB/s read, {dot_gmacs:.0} GMAC/s of bytes, {fma_gmacs:.0} of singles"
+        )
     }
 }
