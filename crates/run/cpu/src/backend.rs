@@ -71,7 +71,7 @@ impl Backend for CpuBackend {
     fn accept(&self, step: &Step, plan: &Plan) -> Result<Needs, Refusal> {
         steps::check(step, plan)?;
         let mut needs = Needs::default();
-        for (id, want) in weights::uses(step) {
+        for (id, want) in weights::uses(step, plan) {
             if want != Use::Lookup {
                 needs.weights.push((id, weights::bytes(&plan.weights[id.0 as usize], want)));
             }

@@ -7,6 +7,7 @@ use crate::layout::{index, numbers_mut};
 use crate::matrix::{self, Matrix};
 use crate::memory::Region;
 use crate::pool::{Parts, Team};
+use crate::steps::Packing;
 use crate::weights::{Held, Placement};
 use kernels::isa::LANES;
 use plan::{Control, LoadError, Plan, ReadError, Weight, WeightSource};
@@ -73,8 +74,11 @@ pub(crate) fn load(
 ) -> Result<(), LoadError> {
     let weight = |id: plan::WeightId| &plan.weights[id.0 as usize];
     let kept = || placement.iter().filter(|(_, held)| *held != Held::Source);
-    let widest = kept().map(|(id, _)| weight(id).row_bytes()).max().unwrap_or(0);
-    let each = Bytes(widest.saturating_mul(LANES as u64)).align_up(64);
+    let at_once = |(id, held)| match held {
+        Held::Packed { packing, .. } => packing.pieces(weight(id)).stored_bytes,
+        _ => weight(id).row_bytes().saturating_mul(LANES as u64),
+    };
+    let each = Bytes(kept().map(at_once).max().unwrap_or(0)).align_up(64);
     let all = Bytes(each.0.saturating_mul(team.threads() as u64));
     let mut scratch = Region::new(all).map_err(|_| LoadError::Memory { bytes: all })?;
     let each = each.to_usize().ok_or(LoadError::Memory { bytes: all })?;
@@ -97,6 +101,10 @@ pub(crate) fn load(
             }
             Held::Raw { start, bytes } => {
                 copy(&load, weight, &mut out[start..start + bytes])?;
+            }
+            Held::Packed { start, bytes, packing } => {
+                let parts = Parts::new(scratch.bytes_mut(), each);
+                pack_array(&load, weight, packing, &mut out[start..start + bytes], team, &parts);
             }
             Held::Source => {}
         }
@@ -135,6 +143,33 @@ fn pack(
             }
         });
     }
+}
+
+/// Packs a constant of an array operator, piece by piece.
+fn pack_array(
+    load: &Load<'_>,
+    weight: &Weight,
+    packing: Packing,
+    out: &mut [u8],
+    team: &mut Team<'_>,
+    parts: &Parts<'_>,
+) {
+    let pieces = packing.pieces(weight);
+    if out.is_empty() {
+        return;
+    }
+    let stored_bytes = index(weight.stored_bytes().0);
+    let each = index(pieces.stored_bytes);
+    let rows = pieces.stored_bytes / weight.row_bytes().max(1);
+    team.rows(out, pieces.packed_bytes, parts, |scratch, first, out| {
+        for (i, out) in (first..).zip(out.chunks_exact_mut(pieces.packed_bytes)) {
+            let stored = &mut scratch[..each.min(stored_bytes - i * each)];
+            if !load.goes_on() || !load.read(weight, i as u64 * rows, stored) {
+                return;
+            }
+            packing.pack(weight, stored, out);
+        }
+    });
 }
 
 /// Reads a weight as it is stored, some rows at a time.

@@ -13,6 +13,7 @@ mod norm;
 mod rope;
 mod select;
 
+pub(crate) use array::Packing;
 pub(crate) use rope::Tables;
 
 use crate::backend::NAME;
@@ -162,7 +163,7 @@ pub(crate) fn check(step: &Step, plan: &Plan) -> Result<(), Refusal> {
             return refuse(format!("values of type {} are not computed with", slot.dtype));
         }
     }
-    for (id, want) in weights::uses(step) {
+    for (id, want) in weights::uses(step, plan) {
         let weight = &plan.weights[id.0 as usize];
         if want == Use::Matrix && !matrix::has_panels(weight.ty) {
             return Err(weight.refuse(NAME));
@@ -174,7 +175,7 @@ pub(crate) fn check(step: &Step, plan: &Plan) -> Result<(), Refusal> {
 /// Scratch of a step, all threads together.
 pub(crate) fn scratch(step: &Step, plan: &Plan, threads: usize) -> Bytes {
     match step.op {
-        Op::Array(ref op) => array::scratch(op),
+        Op::Array(ref op) => array::scratch(step, op, plan, threads),
         Op::Embed { .. } | Op::EmbedPositions => embed::scratch(step, plan),
         Op::Linear => linear::scratch(step, plan),
         Op::Attention(op) => attention::scratch(step, plan, op, threads),

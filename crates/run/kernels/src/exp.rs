@@ -65,6 +65,69 @@ fn power_of_two<S: Simd>(s: S, n: S::I) -> S::F {
     s.of_bits(s.shl_i(s.add_i(n, s.splat_i(127)), 23))
 }
 
+/// `e^x - 1` for `x <= 0`; exact to the unit also where the result is small.
+#[inline(always)]
+pub fn expm1_of_negative<S: Simd>(s: S, x: S::F) -> S::F {
+    // Below, the result is -1. NaN passes.
+    let x = s.max(s.splat(-60.0), x);
+    let shifted = s.fma(x, s.splat(LOG2_E), s.splat(MAGIC));
+    let n = s.sub(shifted, s.splat(MAGIC));
+    let r = s.fnma(n, s.splat(LN2_LOW), s.fnma(n, s.splat(LN2_HIGH), x));
+    let row = [1.0 / 5040.0, 1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5];
+    let p = s.fma(s.mul(r, r), polynomial(s, r, row), r);
+    let n = s.sub_i(s.bits(shifted), s.splat_i(MAGIC.to_bits().cast_signed()));
+    let scale = power_of_two(s, n);
+    s.fma(scale, p, s.sub(scale, s.splat(1.0)))
+}
+
+/// `2 artanh(z) = ln((1 + z) / (1 - z))` for `|z| <= 1/3`, by its series.
+#[inline(always)]
+fn twice_artanh<S: Simd>(s: S, z: S::F) -> S::F {
+    // The first term left out is below 2e-8 of the sum.
+    let row = [2.0 / 15.0, 2.0 / 13.0, 2.0 / 11.0, 2.0 / 9.0, 2.0 / 7.0, 2.0 / 5.0, 2.0 / 3.0];
+    let square = s.mul(z, z);
+    s.fma(s.mul(polynomial(s, square, row), square), z, s.add(z, z))
+}
+
+/// The natural logarithm; NaN of negative numbers, minus infinity of zero.
+#[inline(always)]
+pub fn ln<S: Simd>(s: S, x: S::F) -> S::F {
+    // Subnormal numbers are brought into the range of the others.
+    let (least, up) = (s.splat(f32::MIN_POSITIVE), s.splat(8_388_608.0));
+    let normal = s.select_lt(x, least, s.mul(x, up), x);
+    let shift = s.select_lt(x, least, s.splat(-23.0), s.splat(0.0));
+    // The exponent that leaves a mantissa from sqrt(1/2) to sqrt(2).
+    let offset = s.splat_i(FRAC_1_SQRT_2.to_bits().cast_signed());
+    let n = s.shr_i(s.sub_i(s.bits(normal), offset), 23);
+    let m = s.of_bits(s.sub_i(s.bits(normal), s.shl_i(n, 23)));
+    let (one, n) = (s.splat(1.0), s.add(s.to_f(n), shift));
+    let log = twice_artanh(s, s.div(s.sub(m, one), s.add(m, one)));
+    let log = s.fma(n, s.splat(LN2_HIGH), s.fma(n, s.splat(LN2_LOW), log));
+    let (zero, infinity) = (s.splat(0.0), s.splat(f32::INFINITY));
+    // `x` itself where it is infinite or NaN.
+    let log = s.select_lt(x, infinity, log, x);
+    let below = s.select_lt(x, zero, s.splat(f32::NAN), s.splat(f32::NEG_INFINITY));
+    let small = s.select_lt(x, s.splat(f32::from_bits(1)), below, log);
+    s.select_lt(zero, x, log, small)
+}
+
+/// `ln(1 + e^x)`.
+#[inline(always)]
+pub fn softplus<S: Simd>(s: S, x: S::F) -> S::F {
+    let t = exp(s, s.sub(s.splat(0.0), abs(s, x)));
+    let log = twice_artanh(s, s.div(t, s.add(s.splat(2.0), t)));
+    s.add(s.max(s.splat(0.0), x), log)
+}
+
+/// `x tanh(ln(1 + e^x))` (Misra 2019).
+#[inline(always)]
+pub fn mish<S: Simd>(s: S, x: S::F) -> S::F {
+    // Beyond, the factor is 1. NaN passes.
+    let e = exp(s, s.min(s.splat(20.0), x));
+    let n = s.fma(e, e, s.add(e, e));
+    s.mul(x, s.div(n, s.add(n, s.splat(2.0))))
+}
+
 /// `tanh(x)`.
 #[inline(always)]
 pub fn tanh<S: Simd>(s: S, x: S::F) -> S::F {

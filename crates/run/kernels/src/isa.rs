@@ -153,6 +153,23 @@ impl Isa {
         }
     }
 
+    /// Rows that a product of floats takes at once on this set: [`Simd::ROWS`].
+    pub const fn rows(self) -> usize {
+        match self {
+            Self::Scalar(_) => Scalar::ROWS,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(_) => Avx2::ROWS,
+            #[cfg(target_arch = "x86_64")]
+            Self::AvxVnni(_) => AvxVnni::ROWS,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512Vnni(_) => Avx512Vnni::ROWS,
+            #[cfg(target_arch = "aarch64")]
+            Self::NeonDot(_) => NeonDot::ROWS,
+            #[cfg(target_arch = "aarch64")]
+            Self::NeonI8mm(_) => NeonI8mm::ROWS,
+        }
+    }
+
     /// Runs `kernel` compiled for this set, or for the set it extends, which does everything but
     /// products of bytes as well.
     #[inline]
@@ -247,6 +264,9 @@ pub trait Simd: Copy {
     /// Registers hold the integer sums of two blocks, whose instructions then alternate: eight
     /// sums alone do not hide the latency of two dot products a cycle.
     const PAIRED: bool;
+    /// Rows of a tile of floats that the registers hold, times one panel, or times two where this is
+    /// more than eight.
+    const ROWS: usize;
     /// [`dot16`](Self::dot16) with a [`Bound`] of 128 and more subtracts 128 from every weight byte.
     const CENTERED: bool;
 
@@ -457,6 +477,33 @@ pub trait Simd: Copy {
     /// `acc[r] + Σ w[r][i] · x[i]` over i of 0 to 3: signed bytes `w`, and bytes `x` of a
     /// little-endian word, unsigned where [`SHIFT`](Self::SHIFT) is 128 and signed where it is 0.
     fn dot4(self, acc: Self::I, w: Self::B, x: i32) -> Self::I;
+
+    /// `N` times sixteen values from memory, `step` apart.
+    #[inline(always)]
+    fn load_apart<const N: usize>(self, from: &[f32], step: usize) -> [Self::F; N] {
+        let mut all = [self.splat(0.0); N];
+        for n in 0..N {
+            let (lanes, _) = from[n * step..].split_first_chunk().expect("sixteen values each");
+            all[n] = self.load(lanes);
+        }
+        all
+    }
+
+    /// Up to sixteen values from memory, zeros behind them.
+    #[inline(always)]
+    fn load_part(self, from: &[f32]) -> Self::F {
+        let mut whole = [0.0; 16];
+        whole[..from.len()].copy_from_slice(from);
+        self.load(&whole)
+    }
+
+    /// Writes the first lanes to memory, as many as there is room for.
+    #[inline(always)]
+    fn store_part(self, a: Self::F, to: &mut [f32]) {
+        let mut whole = [0.0; 16];
+        self.store(a, &mut whole);
+        to.copy_from_slice(&whole[..to.len()]);
+    }
 }
 
 #[cfg(test)]

@@ -27,6 +27,12 @@ impl Bits {
     }
 }
 
+/// Numbers from −1 to 1.
+pub(crate) fn noise(seed: u64, len: usize) -> Vec<f32> {
+    let mut bits = Bits(seed);
+    (0..len).map(|_| bits.unit()).collect()
+}
+
 /// What stored rows and tokens hold.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Contents {

@@ -119,6 +119,24 @@ impl<T> TileMut<'_, T> {
         unsafe { core::slice::from_raw_parts_mut(start, self.columns.len()) }
     }
 
+    /// The tile's parts of rows `rows` of the matrix, empty ones behind them.
+    ///
+    /// # Panics
+    /// If one is outside the tile, or there are more than `N`.
+    pub fn some<const N: usize>(&mut self, rows: Range<usize>) -> [&mut [T]; N] {
+        let inside = self.rows.start <= rows.start && rows.end <= self.rows.end;
+        assert!(inside && rows.len() <= N, "rows {rows:?} of {:?}, {N} at most", self.rows);
+        let (base, columns) = (self.base, self.columns.clone());
+        core::array::from_fn(|i| {
+            if i >= rows.len() {
+                return Default::default();
+            }
+            let start = base.wrapping_add((rows.start + i) * self.stride + columns.start);
+            // SAFETY: as in `row`; rows of a matrix do not overlap.
+            unsafe { core::slice::from_raw_parts_mut(start, columns.len()) }
+        })
+    }
+
     /// The whole tile, where it spans the matrix's columns.
     ///
     /// # Panics

@@ -1,15 +1,28 @@
-//! Operators on dense arrays: parts of the result to all threads, computed by `reference`.
+//! Operators on dense arrays: by kernels of their own, or by `reference` over parts of the result.
 //!
-//! Every extent is a number, so places are byte ranges that are fixed when the schedule is made.
-//! A result is divided into rows of its leading dimensions where each of its elements is computed
-//! by itself; the other operators run on the caller.
+//! Every extent is a number, so places are byte ranges that are fixed when the schedule is made, and
+//! so is the kernel of each step ([`Choice`]). What has none is divided into rows of the result's
+//! leading dimensions where each of its elements is computed by itself; the other operators run on
+//! the caller.
+
+mod facts;
+mod packing;
+mod product;
+mod slide;
+
+pub(crate) use packing::Packing;
+
+use facts::{Choice, Facts};
 
 use super::{Frame, Maker};
-use crate::pool::Parts;
+use crate::layout::{numbers, numbers_mut};
+use crate::pool::{Parts, Team};
 use core::ops::Range;
+use kernels::Isa;
 use plan::{ArrayOp, Operand, Plan, RunError, Slot, Step};
 use reference::Out;
 use std::sync::{Mutex, PoisonError};
+use tensor::cast::Number;
 use tensor::{Bytes, DType, Shape, TensorRef, TensorType, cast};
 
 /// Most operands of an operator, but for `Concat`, whose operands are copied one by one.
@@ -40,13 +53,68 @@ pub(crate) struct Array {
     op: ArrayOp,
     inputs: Vec<Source>,
     out: Place,
-    /// Elements of a row that one thread computes at a time, if rows are computed apart.
+    kernel: Choice,
+    /// Elements of a row that one thread computes at a time by `reference`, if rows are computed
+    /// apart.
     row: Option<usize>,
 }
 
 /// Scratch of a step.
-pub(super) fn scratch(op: &ArrayOp) -> Bytes {
-    Bytes(reference::scratch_bytes(op))
+pub(super) fn scratch(step: &Step, op: &ArrayOp, plan: &Plan, threads: usize) -> Bytes {
+    match Facts::of(step, plan).map(|facts| facts.choice()) {
+        Some(Choice::Product(product)) => product.scratch(threads),
+        Some(Choice::Slide(_)) => Bytes::ZERO,
+        Some(Choice::Reference) | None => Bytes(reference::scratch_bytes(op)),
+    }
+}
+
+/// Who computes a step, on what.
+struct Worker<'a, 'p> {
+    team: &'a mut Team<'p>,
+    isa: Isa,
+    scratch: &'a mut [u8],
+}
+
+/// The operands of a step while its result is written.
+#[derive(Clone, Copy)]
+struct Operands<'a> {
+    sources: &'a [Source],
+    /// Values before the result.
+    before: &'a [u8],
+    /// Values behind it, which begin at `shift`.
+    after: &'a [u8],
+    shift: usize,
+    weights: &'a [u8],
+}
+
+impl<'a> Operands<'a> {
+    /// The bytes of operand `i`, with its place.
+    fn get(&self, i: usize) -> Option<(&'a Place, &'a [u8])> {
+        Some(match self.sources.get(i)? {
+            Source::Absent => return None,
+            Source::Weight(place) => (place, &self.weights[place.bytes.clone()]),
+            Source::Value(place) if place.bytes.end <= self.before.len() => {
+                (place, &self.before[place.bytes.clone()])
+            }
+            Source::Value(place) if place.bytes.is_empty() => (place, &[][..]),
+            Source::Value(place) => {
+                let bytes = place.bytes.start - self.shift..place.bytes.end - self.shift;
+                (place, &self.after[bytes])
+            }
+        })
+    }
+
+    /// The elements of operand `i`; none where it is absent.
+    fn elements<T: Number>(&self, i: usize) -> &'a [T] {
+        self.get(i).map_or(&[], |(_, bytes)| numbers(bytes))
+    }
+
+    /// Operand `i` as an array.
+    fn tensor(&self, i: usize) -> Option<TensorRef<'a>> {
+        let (place, bytes) = self.get(i)?;
+        let tensor = TensorRef::new(place.dtype.into(), place.dims, bytes);
+        Some(tensor.expect("places are as large as their arrays"))
+    }
 }
 
 impl Array {
@@ -59,20 +127,24 @@ impl Array {
                 dims: Shape::new(&dims).expect("the graph's rules bound ranks"),
             }
         };
-        let source = |input: &Operand| match input {
+        let source = |(i, input): (usize, &Operand)| match input {
             Operand::Slot(slot) => Source::Value(value(slot)),
             Operand::Weight(id) => Source::Weight(Place {
-                bytes: maker.placement.raw(*id),
+                bytes: match Packing::of(step, i, maker.plan) {
+                    Some(packing) => maker.placement.packed(*id, packing),
+                    None => maker.placement.raw(*id),
+                },
                 dtype: dtype(maker.plan, *id),
                 dims: maker.plan.weights[id.0 as usize].shape,
             }),
             Operand::State(_) | Operand::Absent => Source::Absent,
         };
-        let inputs: Vec<Source> = step.inputs.iter().map(source).collect();
+        let inputs: Vec<Source> = step.inputs.iter().enumerate().map(source).collect();
         let out = value(&step.output);
-        let row =
-            (reference::divides(&op) && work(&op, &inputs, &out) >= SMALL).then(|| row(&out.dims));
-        Self { op, inputs, out, row }
+        let kernel = Facts::of(step, maker.plan).map_or(Choice::Reference, |facts| facts.choice());
+        let divides = reference::divides(&op) && work(&op, &inputs, &out) >= SMALL;
+        let row = divides.then(|| row(&out.dims));
+        Self { op, inputs, out, kernel, row }
     }
 
     pub(super) fn run(&self, frame: &mut Frame<'_, '_>) -> Result<(), RunError> {
@@ -82,33 +154,39 @@ impl Array {
         let values = cast::to_bytes_mut(frame.values);
         let (before, rest) = values.split_at_mut(self.out.bytes.start);
         let (out, after) = rest.split_at_mut(self.out.bytes.len());
-        let shift = self.out.bytes.end;
-        let (before, after, weights) = (&*before, &*after, frame.weights);
-        let operand = |source: &Source| {
-            let (place, bytes) = match source {
-                Source::Absent => return None,
-                Source::Weight(place) => (place, &weights[place.bytes.clone()]),
-                Source::Value(place) if place.bytes.end <= before.len() => {
-                    (place, &before[place.bytes.clone()])
-                }
-                Source::Value(place) if place.bytes.is_empty() => (place, &[][..]),
-                Source::Value(place) => {
-                    (place, &after[place.bytes.start - shift..place.bytes.end - shift])
-                }
-            };
-            let tensor = TensorRef::new(place.dtype.into(), place.dims, bytes);
-            Some(tensor.expect("places are as large as their arrays"))
+        let operands = Operands {
+            sources: &self.inputs,
+            before,
+            after,
+            shift: self.out.bytes.end,
+            weights: frame.weights,
         };
+        let worker = &mut Worker { team: frame.team, isa: frame.isa, scratch: frame.scratch };
+        match &self.kernel {
+            Choice::Product(product) => product.run(worker, operands, numbers_mut(out)),
+            Choice::Slide(slide) => slide.run(worker, operands, numbers_mut(out)),
+            Choice::Reference => return self.refer(worker, operands, out),
+        }
+        Ok(())
+    }
+
+    /// Computes the result by `reference`.
+    fn refer(
+        &self,
+        worker: &mut Worker<'_, '_>,
+        operands: Operands<'_>,
+        out: &mut [u8],
+    ) -> Result<(), RunError> {
         if let ArrayOp::Concat { axis } = self.op {
             let mut at = 0;
-            for x in self.inputs.iter().filter_map(operand) {
+            for x in (0..self.inputs.len()).filter_map(|i| operands.tensor(i)) {
                 at += reference::copy_along(axis, self.out.dims, at, &x, out);
             }
             return Ok(());
         }
         let mut inputs = [None; OPERANDS_MAX];
-        for (input, source) in inputs.iter_mut().zip(&self.inputs) {
-            *input = operand(source);
+        for (i, input) in inputs[..self.inputs.len()].iter_mut().enumerate() {
+            *input = operands.tensor(i);
         }
         let inputs = &inputs[..self.inputs.len()];
         let (dtype, dims) = (self.out.dtype, self.out.dims);
@@ -120,13 +198,13 @@ impl Array {
         };
         if let Some(row) = self.row {
             let width = row * crate::layout::index(dtype.bytes());
-            frame.team.rows(out, width, &Parts::none(), |_, first, bytes| {
+            worker.team.rows(out, width, &Parts::none(), |_, first, bytes| {
                 let mut out = Out::part(dtype, dims, first * row, bytes);
                 note(reference::run(&self.op, inputs, &mut out, &mut []));
             });
         } else {
             let mut out = Out::whole(dtype, dims, out);
-            note(reference::run(&self.op, inputs, &mut out, frame.scratch));
+            note(reference::run(&self.op, inputs, &mut out, worker.scratch));
         }
         let fault = fault.into_inner().unwrap_or_else(PoisonError::into_inner);
         fault.map_or(Ok(()), |fault| Err(self.error(fault)))

@@ -8,22 +8,22 @@ use std::sync::Arc;
 use tensor::{Bytes, DType, Shape, TensorRef, cast::to_bytes};
 
 /// A plan in the making: every value has a buffer of its own, inputs of noise in memory.
-struct Network {
-    plan: Plan,
-    memory: Memory,
+pub(crate) struct Network {
+    pub(crate) plan: Plan,
+    pub(crate) memory: Memory,
 }
 
-type Value = (Operand, DType, Vec<u64>);
+pub(crate) type Value = (Operand, DType, Vec<u64>);
 
 impl Network {
-    fn slot(&mut self, kind: BufferKind, dtype: DType, dims: &[u64]) -> Slot {
+    pub(crate) fn slot(&mut self, kind: BufferKind, dtype: DType, dims: &[u64]) -> Slot {
         let bytes = Bytes(dims.iter().product::<u64>() * dtype.bytes()).align_up(64);
         let name = format!("value {}", self.plan.buffers.len());
         let buffer = self.plan.name(name, kind, bytes);
         Slot { buffer, offset: 0, dtype, dims: dims.iter().map(|&dim| Dim::Fixed(dim)).collect() }
     }
 
-    fn weight(&mut self, dtype: DType, dims: &[u64], bytes: &[u8]) -> Value {
+    pub(crate) fn weight(&mut self, dtype: DType, dims: &[u64], bytes: &[u8]) -> Value {
         let tensor = format!("w{}", self.plan.weights.len());
         self.memory.0.insert(tensor.clone(), bytes.to_vec());
         let shape = Shape::new(dims).unwrap();
@@ -32,7 +32,13 @@ impl Network {
         (Operand::Weight(id), dtype, dims.to_vec())
     }
 
-    fn step(&mut self, op: ArrayOp, inputs: &[&Value], dtype: DType, dims: &[u64]) -> Value {
+    pub(crate) fn step(
+        &mut self,
+        op: ArrayOp,
+        inputs: &[&Value],
+        dtype: DType,
+        dims: &[u64],
+    ) -> Value {
         let output = self.slot(BufferKind::Arena, dtype, dims);
         let inputs = inputs.iter().map(|value| value.0.clone()).collect();
         let op = Op::Array(op);
@@ -41,7 +47,7 @@ impl Network {
     }
 }
 
-fn list(items: &[u32]) -> List<u32> {
+pub(crate) fn list(items: &[u32]) -> List<u32> {
     List::new(items).unwrap()
 }
 
@@ -89,7 +95,7 @@ fn network() -> Network {
 }
 
 /// Every value by its buffer, computed step by step in memory of its own.
-fn expected(network: &Network, x: &[f32]) -> Vec<Vec<u8>> {
+pub(crate) fn expected(network: &Network, x: &[f32]) -> Vec<Vec<u8>> {
     let mut values = vec![Vec::new(); network.plan.buffers.len()];
     values[network.plan.inputs[0].slot.buffer.0 as usize] = to_bytes(x).to_vec();
     let shape = |slot: &Slot| {

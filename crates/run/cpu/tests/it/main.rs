@@ -9,6 +9,7 @@
 
 mod alloc;
 mod array;
+mod floats;
 mod model;
 mod oracle;
 

@@ -69,6 +69,7 @@ impl<E: Extends> Simd for E {
 
     const TILE: usize = <E as Extends>::TILE;
     const PAIRED: bool = <E as Extends>::PAIRED;
+    const ROWS: usize = <E::Base as Simd>::ROWS;
     const CENTERED: bool = false;
 
     inherit! {
@@ -132,6 +133,8 @@ impl<E: Extends> Simd for E {
         fn greater_i(a: Self::I, b: Self::I) -> Self::I;
         fn shr_each(a: Self::I, count: Self::I) -> Self::I;
         fn mul_high(a: Self::I, b: Self::I) -> Self::I;
+        fn load_part(from: &[f32]) -> Self::F;
+        fn store_part(a: Self::F, to: &mut [f32]) -> ();
     }
 
     const SHIFT: u8 = <E::Base as Simd>::SHIFT;
@@ -139,6 +142,11 @@ impl<E: Extends> Simd for E {
     #[inline(always)]
     fn dot4(self, acc: Self::I, w: Self::B, x: i32) -> Self::I {
         Extends::dot4(self, acc, w, x)
+    }
+
+    #[inline(always)]
+    fn load_apart<const N: usize>(self, from: &[f32], step: usize) -> [Self::F; N] {
+        self.base().load_apart(from, step)
     }
 
     #[inline(always)]

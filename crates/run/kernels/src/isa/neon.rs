@@ -89,6 +89,7 @@ impl Simd for NeonDot {
 
     const TILE: usize = 4;
     const PAIRED: bool = false;
+    const ROWS: usize = 6;
     const CENTERED: bool = true;
 
     ops! {

@@ -117,6 +117,7 @@ impl Simd for Scalar {
 
     const TILE: usize = 1;
     const PAIRED: bool = false;
+    const ROWS: usize = 1;
     const CENTERED: bool = false;
 
     #[inline(always)]

@@ -58,6 +58,7 @@ impl Simd for Avx2 {
 
     const TILE: usize = 2;
     const PAIRED: bool = false;
+    const ROWS: usize = 6;
     const CENTERED: bool = true;
 
     ops! {
@@ -232,6 +233,20 @@ impl Simd for Avx2 {
                 ]
             }
         }
+    }
+
+    #[inline(always)]
+    fn load_apart<const N: usize>(self, from: &[f32], step: usize) -> [F; N] {
+        assert!(N == 1 || N <= 8 && step <= from.len(), "no sum overflows");
+        assert!((N - 1) * step + 16 <= from.len(), "sixteen values each");
+        core::array::from_fn(|n| {
+            // SAFETY: the token proves the features; the sixteen values are inside of `from`, as
+            // was just asserted for the last of them.
+            unsafe {
+                let at = from.as_ptr().add(n * step);
+                [_mm256_loadu_ps(at), _mm256_loadu_ps(at.add(8))]
+            }
+        })
     }
 
     #[inline(always)]

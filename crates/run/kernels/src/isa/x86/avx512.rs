@@ -78,6 +78,14 @@ fn dpwssd(mut acc: __m512i, a: __m512i, b: __m512i) -> __m512i {
     acc
 }
 
+/// The mask of the first `len` lanes.
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "16 ones at most")]
+fn first_lanes(len: usize) -> __mmask16 {
+    assert!(len <= 16, "a register has 16 lanes");
+    (0xffff_u32 >> (16 - len)) as u16
+}
+
 impl Simd for Avx512Vnni {
     type F = __m512;
     type I = __m512i;
@@ -85,6 +93,7 @@ impl Simd for Avx512Vnni {
 
     const TILE: usize = 12;
     const PAIRED: bool = true;
+    const ROWS: usize = 12;
     const CENTERED: bool = false;
 
     ops! {
@@ -197,6 +206,23 @@ impl Simd for Avx512Vnni {
         }}
         fn sum_i(a: __m512i) -> i32 { _mm512_reduce_add_epi32(a) }
         fn max_lane_i(a: __m512i) -> i32 { _mm512_reduce_max_epi32(a) }
+        fn load_part(from: &[f32]) -> __m512 {
+            _mm512_maskz_loadu_ps(first_lanes(from.len()), from.as_ptr())
+        }
+        fn store_part(a: __m512, to: &mut [f32]) -> () {
+            _mm512_mask_storeu_ps(to.as_mut_ptr(), first_lanes(to.len()), a)
+        }
+    }
+
+    #[inline(always)]
+    fn load_apart<const N: usize>(self, from: &[f32], step: usize) -> [__m512; N] {
+        assert!(N == 1 || N <= 8 && step <= from.len(), "no sum overflows");
+        assert!((N - 1) * step + 16 <= from.len(), "sixteen values each");
+        core::array::from_fn(|n| {
+            // SAFETY: the token proves the features; the sixteen values are inside of `from`, as
+            // was just asserted for the last of them.
+            unsafe { _mm512_loadu_ps(from.as_ptr().add(n * step)) }
+        })
     }
 
     #[inline(always)]

@@ -1,0 +1,269 @@
+//! What a step's kernel is chosen by: its operator, and what is known of its operands.
+//!
+//! The choice depends on nothing else, so that the weights and the scratch that a plan promises are
+//! those that its schedule uses. What has no kernel here is computed by `reference`.
+
+use super::product::Product;
+use super::slide::Slide;
+use crate::layout::index;
+use kernels::map::Function;
+use kernels::window::{PADDING_MAX, Reading, Window};
+use plan::array::{Channels, Conv, Epilogue, Map, PoolKind};
+use plan::{ArrayOp, Op, Operand, Plan, Slot, Step};
+use tensor::{DType, Shape, TensorType};
+
+/// What is known of an operand or a result.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Known {
+    pub(super) dtype: DType,
+    pub(super) dims: Shape,
+    /// Whether it is a constant of the model.
+    pub(super) constant: bool,
+}
+
+impl Known {
+    /// What a plan says of a slot.
+    pub(super) fn of_slot(slot: &Slot, plan: &Plan) -> Self {
+        let dims: Vec<u64> = slot.dims.iter().map(|dim| dim.max(&plan.symbols)).collect();
+        let dims = Shape::new(&dims).expect("the graph's rules bound ranks");
+        Self { dtype: slot.dtype, dims, constant: false }
+    }
+
+    /// What a plan says of an operand; none where it is absent.
+    pub(super) fn of(operand: &Operand, plan: &Plan) -> Option<Self> {
+        match operand {
+            Operand::Slot(slot) => Some(Self::of_slot(slot, plan)),
+            Operand::Weight(id) => {
+                let weight = &plan.weights[id.0 as usize];
+                let dtype = match weight.ty {
+                    TensorType::Plain(dtype) => dtype,
+                    TensorType::Block(block) => unreachable!("the graph's rules refuse {block}"),
+                };
+                Some(Self { dtype, dims: weight.shape, constant: true })
+            }
+            Operand::State(_) | Operand::Absent => None,
+        }
+    }
+
+    /// Number of elements.
+    pub(super) fn len(&self) -> usize {
+        index(self.dims.elements().expect("an array in memory"))
+    }
+}
+
+/// A step of an array operator, as far as it is known before anything has a place.
+pub(super) struct Facts<'a> {
+    pub(super) op: &'a ArrayOp,
+    step: &'a Step,
+    plan: &'a Plan,
+    pub(super) out: Known,
+}
+
+/// What computes a step.
+#[derive(Clone, Debug)]
+pub(super) enum Choice {
+    /// A product of floats, or a convolution as one.
+    Product(Product),
+    /// Windows over each channel.
+    Slide(Slide),
+    /// The reference.
+    Reference,
+}
+
+impl<'a> Facts<'a> {
+    /// The facts of a step, if it is one of an array operator.
+    pub(super) fn of(step: &'a Step, plan: &'a Plan) -> Option<Self> {
+        let Op::Array(op) = &step.op else { return None };
+        Some(Self { op, step, plan, out: Known::of_slot(&step.output, plan) })
+    }
+
+    /// Operand `i`.
+    pub(super) fn input(&self, i: usize) -> Option<Known> {
+        Known::of(self.step.input(i), self.plan)
+    }
+
+    /// What computes the step.
+    pub(super) fn choice(&self) -> Choice {
+        self.kernel().unwrap_or(Choice::Reference)
+    }
+
+    fn kernel(&self) -> Option<Choice> {
+        if self.out.dtype != DType::F32 {
+            return None;
+        }
+        match *self.op {
+            ArrayOp::MatMul => self.matrices(&Epilogue::default()).map(Choice::Product),
+            ArrayOp::MatMulFused(ref epilogue) => self.matrices(epilogue).map(Choice::Product),
+            ArrayOp::ConvLast { ref conv, ref epilogue } => self.convolution(conv, epilogue),
+            ArrayOp::Pool(pool) if pool.channels == Channels::Last => {
+                let x = self.floats(0)?;
+                let window = window(&pool.conv, &x.dims, &self.out.dims)?;
+                let slide = match pool.kind {
+                    PoolKind::Max => Slide::largest(window),
+                    PoolKind::Average { count_padding } => Slide::mean(window, count_padding),
+                    PoolKind::MaxIndex { .. } | PoolKind::Lp { .. } => return None,
+                };
+                Some(Choice::Slide(slide))
+            }
+            _ => None,
+        }
+    }
+
+    /// Operand `i`, if it is there and of singles.
+    fn floats(&self, i: usize) -> Option<Known> {
+        self.input(i).filter(|known| known.dtype == DType::F32)
+    }
+
+    /// Whether operand `i` is absent or of singles.
+    fn floats_or_absent(&self, i: usize) -> bool {
+        self.input(i).is_none_or(|known| known.dtype == DType::F32)
+    }
+
+    fn matrices(&self, epilogue: &Epilogue) -> Option<Product> {
+        let (a, b) = (self.floats(0)?, self.floats(1)?);
+        let fused = matches!(self.op, ArrayOp::MatMulFused(_));
+        if fused && !(self.floats_or_absent(2) && self.floats_or_absent(3)) {
+            return None;
+        }
+        let ending = Ending::of(epilogue)?;
+        if !b.constant || a.constant || b.dims.len() < 2 || a.dims.len() < 2 {
+            return None;
+        }
+        let outer = |dims: &Shape| dims[..dims.len() - 2].to_vec();
+        let own = outer(&b.dims);
+        let apart = own.iter().all(|&dim| dim == 1)
+            || own == outer(&a.dims) && own == outer(&self.out.dims);
+        let batch = index(own.iter().product());
+        let (k, columns) = (index(a.dims.last()), index(b.dims.last()));
+        let rows = self.out.len().checked_div(batch * columns)?;
+        let fits = a.len() <= OFFSET_MAX;
+        (apart && fits).then(|| Product::of_matrices(batch, [rows, k, columns], ending))
+    }
+
+    fn convolution(&self, conv: &Conv, epilogue: &Epilogue) -> Option<Choice> {
+        let (x, w) = (self.floats(0)?, self.floats(1)?);
+        let others = self.floats_or_absent(2) && self.floats_or_absent(3);
+        let ending = Ending::of(epilogue)?;
+        if !w.constant || x.constant || !others || x.len() > OFFSET_MAX {
+            return None;
+        }
+        let window = window(conv, &x.dims, &self.out.dims)?;
+        let groups = index(conv.groups.into());
+        let filters = index(w.dims[0]);
+        if groups == window.channels && filters == groups && self.input(3).is_none() {
+            return Some(Choice::Slide(Slide::weighted(window, ending)));
+        }
+        let channels = window.channels / groups;
+        if window.reading(channels) == Reading::Taps && channels > PADDING_MAX {
+            return None;
+        }
+        Some(Choice::Product(Product::of_windows(window, groups, filters / groups, ending)))
+    }
+}
+
+/// The most elements that a product reads through offsets.
+const OFFSET_MAX: usize = 1 << 31;
+
+/// What is done with sums, as far as it is done in registers and behind them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Ending {
+    /// The least result.
+    pub(super) low: f32,
+    /// The greatest result.
+    pub(super) high: f32,
+    /// A function of what was stored, while it is near.
+    pub(super) then: Option<Function>,
+}
+
+impl Ending {
+    /// The ending of an epilogue of floats, if there is one.
+    fn of(epilogue: &Epilogue) -> Option<Self> {
+        let plain = Self { low: f32::NEG_INFINITY, high: f32::INFINITY, then: None };
+        let Some(map) = epilogue.activation else { return Some(plain) };
+        Some(match function(map)? {
+            Function::Clamp { low, high } => Self { low, high, then: None },
+            other => Self { then: Some(other), ..plain },
+        })
+    }
+}
+
+/// The function of an operator on one element, if there is a kernel for it.
+pub(super) fn function(map: Map) -> Option<Function> {
+    let elu = |alpha, gamma, width| Function::Elu { alpha, gamma, width };
+    Some(match map {
+        Map::Relu => Function::Clamp { low: 0.0, high: f32::INFINITY },
+        Map::Relu6 => Function::Clamp { low: 0.0, high: 6.0 },
+        Map::Clamp { low, high } => Function::Clamp { low, high },
+        Map::Abs => Function::Abs,
+        Map::Negate => Function::Negate,
+        Map::Square => Function::Square,
+        Map::Sqrt => Function::Sqrt,
+        Map::Rsqrt => Function::Rsqrt,
+        Map::Reciprocal => Function::Reciprocal,
+        Map::Exp => Function::Exp,
+        Map::Log => Function::Log,
+        Map::Erf => Function::Erf,
+        Map::Tanh => Function::Tanh,
+        Map::Sigmoid => Function::Sigmoid,
+        Map::Silu => Function::Swish { alpha: 1.0 },
+        Map::Swish { alpha } => Function::Swish { alpha },
+        Map::Gelu => Function::Gelu,
+        Map::GeluTanh => Function::GeluTanh,
+        Map::Softplus => Function::Softplus,
+        Map::Mish => Function::Mish,
+        Map::HardSwish => Function::HardSwish,
+        Map::HardSigmoid { alpha, beta } => Function::HardSigmoid { alpha, beta },
+        Map::LeakyRelu { alpha } => Function::LeakyRelu { alpha },
+        Map::Elu { alpha } => elu(alpha, 1.0, 1.0),
+        Map::Celu { alpha } => elu(alpha, 1.0, alpha),
+        Map::Selu { alpha, gamma } => elu(alpha, gamma, 1.0),
+        Map::Sign
+        | Map::Ceil
+        | Map::Floor
+        | Map::Round
+        | Map::Sin
+        | Map::Cos
+        | Map::Tan
+        | Map::Asin
+        | Map::Acos
+        | Map::Atan
+        | Map::Sinh
+        | Map::Cosh
+        | Map::Asinh
+        | Map::Acosh
+        | Map::Atanh
+        | Map::Softsign
+        | Map::Not
+        | Map::BitNot
+        | Map::IsNan
+        | Map::IsInf { .. }
+        | Map::ThresholdedRelu { .. }
+        | Map::Shrink { .. } => return None,
+    })
+}
+
+/// The window of a convolution or pool over images with channels last, of one or two dimensions.
+fn window(conv: &Conv, x: &Shape, out: &Shape) -> Option<Window> {
+    let size = |n: u32| usize::try_from(n).expect("32 bits fit an address");
+    let pair = |list: &[u32], lone: usize| match *list {
+        [width] => Some([lone, size(width)]),
+        [height, width] => Some([size(height), size(width)]),
+        _ => None,
+    };
+    let spatial = |dims: &Shape| match **dims {
+        [_, width, _] => Some([1, index(width)]),
+        [_, height, width, _] => Some([index(height), index(width)]),
+        _ => None,
+    };
+    let window = Window {
+        image: spatial(x)?,
+        channels: index(x.last()),
+        kernel: pair(&conv.kernel, 1)?,
+        strides: pair(&conv.strides, 1)?,
+        dilations: pair(&conv.dilations, 1)?,
+        before: pair(&conv.before, 0)?,
+        after: pair(&conv.after, 0)?,
+        output: spatial(out)?,
+    };
+    (!window.is_empty() && x.elements() != Some(0)).then_some(window)
+}

@@ -1,0 +1,100 @@
+//! How constants of array operators are laid out for the kernels of their steps.
+//!
+//! A weight is packed piece by piece while it is read, so that no second copy of it ever exists:
+//! each piece is some stored rows and becomes so many packed bytes. The step alone decides, so that
+//! what a plan promises, what loading makes and what the schedule reads is the same.
+
+use super::facts::{Choice, Facts};
+use crate::layout::{index, numbers, numbers_mut};
+use kernels::{gemm, isa::LANES};
+use plan::{Operand, Plan, Step, Weight};
+use tensor::Bytes;
+
+/// The order in which a kernel reads a constant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Packing {
+    /// Columns of `[…, k, n]` of `F32` in panels of 16; outer extents follow each other.
+    Columns,
+    /// Filters `[m, …, c]` of `F32` in panels of 16; groups follow each other.
+    Filters {
+        /// Groups of filters.
+        groups: u32,
+    },
+    /// Filters `[m, …, 1]` of `F32`, all those of the first tap first.
+    Taps,
+}
+
+/// What is packed at once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pieces {
+    /// Stored bytes of a piece, whole rows; the last one may have fewer.
+    pub(crate) stored_bytes: u64,
+    /// Bytes that a piece becomes; all have the same.
+    pub(crate) packed_bytes: usize,
+    /// Number of pieces.
+    count: u64,
+}
+
+impl Packing {
+    /// How constant operand `i` of an array operator is packed, or `None` where it is held as
+    /// stored.
+    pub(crate) fn of(step: &Step, i: usize, plan: &Plan) -> Option<Self> {
+        let Operand::Weight(_) = step.input(i) else { return None };
+        match (Facts::of(step, plan)?.choice(), i) {
+            (Choice::Product(product), 1) => Some(product.packing()),
+            (Choice::Slide(slide), 1) => slide.packing(),
+            _ => None,
+        }
+    }
+
+    /// What is packed at once of this weight.
+    pub(crate) fn pieces(self, weight: &Weight) -> Pieces {
+        let dims = weight.shape.dims();
+        match self {
+            Self::Columns => {
+                let [.., k, n] = *dims else { unreachable!("a matrix") };
+                let packed_bytes = index(4 * n.next_multiple_of(LANES as u64) * k);
+                let count = dims[..dims.len() - 2].iter().product();
+                Pieces { stored_bytes: 4 * k * n, packed_bytes, count }
+            }
+            Self::Filters { groups } => {
+                let (filters, k) = (dims[0], dims[1..].iter().product::<u64>());
+                // A group begins with a panel of its own.
+                let each = if groups == 1 { LANES as u64 } else { filters / u64::from(groups) };
+                let packed_bytes = index(4 * each.next_multiple_of(LANES as u64) * k);
+                Pieces { stored_bytes: 4 * each * k, packed_bytes, count: filters.div_ceil(each) }
+            }
+            Self::Taps => {
+                let stored_bytes = weight.stored_bytes().0;
+                Pieces { stored_bytes, packed_bytes: index(stored_bytes), count: 1 }
+            }
+        }
+    }
+
+    /// Bytes that a weight takes when it is packed so.
+    pub(crate) fn bytes(self, weight: &Weight) -> Bytes {
+        let pieces = self.pieces(weight);
+        Bytes(pieces.count.saturating_mul(pieces.packed_bytes as u64))
+    }
+
+    /// Packs a piece.
+    pub(crate) fn pack(self, weight: &Weight, stored: &[u8], packed: &mut [u8]) {
+        let (stored, packed): (&[f32], &mut [f32]) = (numbers(stored), numbers_mut(packed));
+        match self {
+            Self::Columns => gemm::pack_rows(stored, index(weight.shape.last()), packed),
+            Self::Filters { .. } => {
+                let k = index(weight.shape.iter().skip(1).product());
+                gemm::pack_columns(stored, k, packed);
+            }
+            Self::Taps => {
+                let filters = index(weight.shape[0]);
+                let taps = stored.len() / filters;
+                for (tap, packed) in packed.chunks_exact_mut(filters).enumerate() {
+                    for (filter, to) in packed.iter_mut().enumerate() {
+                        *to = stored[filter * taps + tap];
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! Products of floats with constant columns: matrices, and convolutions as products.
+//!
+//! The result is cut into tiles of rows, and of columns where there are few rows or the columns do
+//! not fit the second-level cache; sums are never divided. Which thread computes a tile changes
+//! nothing in its bits. Where the windows of a convolution are read is found tile by tile in a few
+//! words of scratch, which costs less than reading a table of all of them would.
+
+use super::facts::Ending;
+use super::{Operands, Packing, Worker};
+use crate::layout::numbers_mut;
+use crate::pool::{Parts, Split, TileMut, Tiles};
+use kernels::gemm::{self, ROWS_MAX};
+use kernels::isa::{Isa, LANES};
+use kernels::map;
+use kernels::window::{Reading, Window};
+use std::array::from_fn;
+use tensor::Bytes;
+
+/// Bytes of columns that stay in the second-level cache beside what they are multiplied with.
+const CACHED: usize = 512 << 10;
+
+/// Columns that are always taken together.
+const COLUMNS: usize = 4 * LANES;
+
+/// Multiplications below which dividing work costs more than it saves.
+const SMALL: usize = 1 << 15;
+
+/// A product with constant columns, or several of them, one for each matrix of a batch.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Product {
+    /// How the left operand's rows are read; a matrix is an image of one line.
+    window: Window,
+    reading: Reading,
+    /// Products of matrices; each has columns of its own.
+    batch: usize,
+    /// Groups of channels; each has columns of its own.
+    groups: usize,
+    /// Columns of a group.
+    columns: usize,
+    /// Whether the constant is stored column by column.
+    filters: bool,
+    ending: Ending,
+}
+
+impl Product {
+    /// `batch` products of `rows × k` and `k × columns`.
+    pub(super) fn of_matrices(
+        batch: usize,
+        [rows, k, columns]: [usize; 3],
+        ending: Ending,
+    ) -> Self {
+        let window = Window {
+            image: [1, rows],
+            channels: k,
+            kernel: [1; 2],
+            strides: [1; 2],
+            dilations: [1; 2],
+            before: [0; 2],
+            after: [0; 2],
+            output: [1, rows],
+        };
+        let reading = Reading::Pixels;
+        Self { window, reading, batch, groups: 1, columns, filters: false, ending }
+    }
+
+    /// A convolution with `columns` filters in each group.
+    pub(super) fn of_windows(
+        window: Window,
+        groups: usize,
+        columns: usize,
+        ending: Ending,
+    ) -> Self {
+        let reading = window.reading(window.channels / groups);
+        Self { window, reading, batch: 1, groups, columns, filters: true, ending }
+    }
+
+    /// How its columns are packed.
+    pub(super) fn packing(&self) -> Packing {
+        if !self.filters {
+            return Packing::Columns;
+        }
+        Packing::Filters { groups: u32::try_from(self.groups).expect("the operator has 32 bits") }
+    }
+
+    /// Numbers of a piece of a row, and pieces of a row.
+    fn pieces(&self) -> [usize; 2] {
+        self.window.pieces(self.reading, self.window.channels / self.groups)
+    }
+
+    /// Bytes of one thread's scratch: offsets, then copies of windows.
+    fn part_bytes(&self) -> [usize; 2] {
+        let offsets = 4 * ROWS_MAX * self.pieces()[1];
+        let copies = 4 * self.window.copies_len(self.reading, ROWS_MAX);
+        [offsets.next_multiple_of(64), copies.next_multiple_of(64)]
+    }
+
+    /// Scratch, all threads together.
+    pub(super) fn scratch(&self, threads: usize) -> Bytes {
+        let [offsets, copies] = self.part_bytes();
+        Bytes(((offsets + copies) * threads) as u64)
+    }
+
+    pub(super) fn run(&self, worker: &mut Worker<'_, '_>, operands: Operands<'_>, out: &mut [f32]) {
+        let Self { batch, groups, columns, .. } = *self;
+        let (x, panels): (&[f32], &[f32]) = (operands.elements(0), operands.elements(1));
+        let (bias, residual): (&[f32], &[f32]) = (operands.elements(2), operands.elements(3));
+        let [piece, pieces] = self.pieces();
+        let (isa, k, width) = (worker.isa, piece * pieces, groups * columns);
+        let rows = out.len() / (batch * width);
+        let grid = Grid::new(isa, worker.team.threads(), [rows, k, columns], groups);
+        let small = rows.saturating_mul(k).saturating_mul(width) < SMALL;
+        let split = if small { Split::Caller } else { Split::Runs(1) };
+        let [offsets_bytes, copies_bytes] = self.part_bytes();
+        let each = offsets_bytes + copies_bytes;
+        let parts = Parts::new(&mut worker.scratch[..each * worker.team.threads()], each);
+        let group_len = gemm::packed_len(columns, k);
+        for b in 0..batch {
+            let x = &x[b * (x.len() / batch)..][..x.len() / batch];
+            let panels = &panels[b * groups * group_len..][..groups * group_len];
+            let part = b * rows * width..(b + 1) * rows * width;
+            let residual = residual.get(part.clone()).unwrap_or_default();
+            let mut tiles = [Tiles::new(&mut out[part], width, grid.rows, grid.columns)];
+            worker.team.tiles(&mut tiles, &parts, split, |scratch, _, mut tile| {
+                let (offsets, copies) = scratch.split_at_mut(offsets_bytes);
+                let offsets: &mut [u32] = numbers_mut(offsets);
+                let copies: &mut [f32] = numbers_mut(copies);
+                let across = tile.columns();
+                // Of a group all columns, or of the only group some.
+                let some = if groups == 1 { across.clone() } else { 0..columns };
+                by_rows(isa, &mut tile, |first, out| {
+                    let rows = out.len();
+                    let offsets = &mut offsets[..pieces * rows];
+                    for group in 0..groups {
+                        let panels = &panels[group * group_len + some.start * k..];
+                        let at = group * columns + some.start;
+                        let channel = group * piece;
+                        let place = [first, rows];
+                        let edge =
+                            self.window.locate(self.reading, x, place, channel, offsets, copies);
+                        let residuals: [&[f32]; ROWS_MAX] = from_fn(|r| {
+                            let row = (first + r) * width + at;
+                            residual.get(row..row + some.len()).unwrap_or_default()
+                        });
+                        let product = gemm::Product {
+                            x,
+                            edge,
+                            offsets,
+                            piece,
+                            panels: &panels[..gemm::packed_len(some.len(), k)],
+                            bias: bias.get(at..at + some.len()).unwrap_or_default(),
+                            residual: &residuals[..if residual.is_empty() { 0 } else { rows }],
+                            low: self.ending.low,
+                            high: self.ending.high,
+                        };
+                        let mut outs: [&mut [f32]; ROWS_MAX] = from_fn(|_| Default::default());
+                        for (out, row) in outs.iter_mut().zip(&mut *out) {
+                            *out = &mut row[at - across.start..][..some.len()];
+                        }
+                        gemm::multiply(isa, &product, &mut outs[..rows]);
+                    }
+                    if let Some(function) = self.ending.then {
+                        for row in out {
+                            map::map(isa, function, row);
+                        }
+                    }
+                });
+            });
+        }
+    }
+}
+
+/// A result's rows and columns as threads share them out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Grid {
+    /// Rows of a tile.
+    rows: usize,
+    /// Columns of a tile, a multiple of 16 unless it is all of them.
+    columns: usize,
+}
+
+impl Grid {
+    /// Cuts `rows × columns` sums of `k` products for so many threads; groups of columns stay
+    /// together.
+    fn new(isa: Isa, threads: usize, [rows, k, columns]: [usize; 3], groups: usize) -> Self {
+        if groups > 1 {
+            return Self { rows: isa.rows(), columns: groups * columns };
+        }
+        // Columns that are read again and again must stay near; rows come once for all of them.
+        let near = (CACHED / (4 * k.max(1)) / COLUMNS * COLUMNS).max(COLUMNS);
+        let tiles = |grid: Self| rows.div_ceil(grid.rows) * columns.div_ceil(grid.columns);
+        let enough = 4 * threads;
+        let narrow = (columns / enough).next_multiple_of(LANES).max(2 * LANES).min(near);
+        if columns <= 2 * near {
+            let grid = Self { rows: isa.rows(), columns };
+            let few = threads > 1 && tiles(grid) < enough;
+            return Self { columns: if few { narrow.min(columns) } else { columns }, ..grid };
+        }
+        let mut grid = Self { rows, columns: near };
+        while tiles(grid) < enough && grid.rows > 4 * isa.rows() {
+            grid.rows = (grid.rows / 2).next_multiple_of(isa.rows());
+        }
+        if tiles(grid) < enough {
+            grid.columns = narrow;
+        }
+        grid
+    }
+}
+
+/// Calls `job(first_row, rows)` for all rows of a tile, as many at once as `isa` takes.
+fn by_rows(isa: Isa, tile: &mut TileMut<'_, f32>, mut job: impl FnMut(usize, &mut [&mut [f32]])) {
+    let rows = tile.rows();
+    let parts = rows.len().div_ceil(isa.rows());
+    let mut first = rows.start;
+    for part in 1..=parts {
+        // Parts of about the same height, as low ones are slow.
+        let end = rows.start + rows.len() * part / parts;
+        let mut some = tile.some::<ROWS_MAX>(first..end);
+        job(first, &mut some[..end - first]);
+        first = end;
+    }
+}

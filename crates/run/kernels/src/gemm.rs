@@ -1,0 +1,269 @@
+//! Products of matrices of `f32`: rows times panels of sixteen columns.
+//!
+//! Each element of a result is one chain of fused multiply-adds that begins with its bias and goes
+//! through k in ascending order; hence the same bits for every instruction set, tile and thread.
+//! The rows of the left operand are read where they lie, in pieces: a plain matrix has one piece a
+//! row, a convolution one for each tap of its window ([`crate::window`]), so that no image is ever
+//! copied into columns (Dukhan 2019, "The indirect convolution algorithm", with offsets for
+//! pointers).
+
+use crate::isa::{Isa, Kernel, LANES, Simd};
+
+/// The most rows that a tile has on any instruction set.
+pub const ROWS_MAX: usize = 12;
+
+/// Numbers of `columns` columns of `k` each in panels.
+pub const fn packed_len(columns: usize, k: usize) -> usize {
+    columns.div_ceil(LANES) * LANES * k
+}
+
+/// Packs columns that lie one after the other, `[columns][k]`, into panels `[panel][k][16]`; missing
+/// columns of the last panel are zeros.
+///
+/// # Panics
+/// If `panels` has another size than [`packed_len`] says.
+pub fn pack_columns(columns: &[f32], k: usize, panels: &mut [f32]) {
+    assert_eq!(panels.len(), packed_len(columns.len().checked_div(k).unwrap_or(0), k));
+    if k == 0 {
+        return;
+    }
+    let all = columns.chunks(LANES * k);
+    for (columns, panel) in all.zip(panels.chunks_exact_mut(LANES * k)) {
+        let (panel, _) = panel.as_chunks_mut::<LANES>();
+        for (r, column) in columns.chunks_exact(k).enumerate() {
+            for (lanes, &value) in panel.iter_mut().zip(column) {
+                lanes[r] = value;
+            }
+        }
+        for lanes in panel {
+            lanes[columns.len() / k..].fill(0.0);
+        }
+    }
+}
+
+/// Packs a row-major matrix, `[k][columns]`, into panels `[panel][k][16]`; missing columns of the
+/// last panel are zeros.
+///
+/// # Panics
+/// If `panels` has another size than [`packed_len`] says.
+pub fn pack_rows(rows: &[f32], columns: usize, panels: &mut [f32]) {
+    let k = rows.len().checked_div(columns).unwrap_or(0);
+    assert_eq!(panels.len(), packed_len(columns, k));
+    if k == 0 {
+        return;
+    }
+    for (p, panel) in panels.chunks_exact_mut(LANES * k).enumerate() {
+        let width = LANES.min(columns - p * LANES);
+        let (panel, _) = panel.as_chunks_mut::<LANES>();
+        for (row, lanes) in rows.chunks_exact(columns).zip(panel) {
+            lanes[..width].copy_from_slice(&row[p * LANES..][..width]);
+            lanes[width..].fill(0.0);
+        }
+    }
+}
+
+/// Some rows of a product, and what is done with its sums before they are stored.
+#[derive(Clone, Copy, Debug)]
+pub struct Product<'a> {
+    /// What rows are made of.
+    pub x: &'a [f32],
+    /// What stands behind `x`: offsets beyond its end count on here. Zeros of padding, mostly.
+    pub edge: &'a [f32],
+    /// Where each piece of each row begins, `[piece][row]`.
+    pub offsets: &'a [u32],
+    /// Numbers of a piece; pieces times this is k.
+    pub piece: usize,
+    /// The columns: `[panel][k][16]`.
+    pub panels: &'a [f32],
+    /// What each column's sums begin with; zero where this is empty.
+    pub bias: &'a [f32],
+    /// What is added to the sums of each row; nothing where this is empty.
+    pub residual: &'a [&'a [f32]],
+    /// The least result.
+    pub low: f32,
+    /// The greatest result.
+    pub high: f32,
+}
+
+/// Computes rows of a product: `out[r][n] = clamp(bias[n] + Σ x[r][k] · panels[k][n] + residual)`.
+///
+/// # Panics
+/// If there are more rows than the instruction set takes at once ([`Isa::rows`]), or sizes disagree.
+pub fn multiply(isa: Isa, product: &Product<'_>, out: &mut [&mut [f32]]) {
+    let rows = out.len();
+    let Some(first) = out.first() else { return };
+    let columns = first.len();
+    let pieces = product.offsets.len() / rows;
+    let k = pieces * product.piece;
+    assert!(rows <= isa.rows(), "{rows} rows of {}", isa.rows());
+    assert_eq!(product.offsets.len(), pieces * rows, "whole pieces");
+    assert!(out.iter().all(|row| row.len() == columns), "rows of one length");
+    assert_eq!(product.panels.len(), packed_len(columns, k), "panels for all columns");
+    assert!(product.bias.is_empty() || product.bias.len() == columns, "a bias a column");
+    let residual = product.residual;
+    assert!(residual.is_empty() || residual.len() == rows, "a residual a row");
+    assert!(residual.iter().all(|row| row.len() == columns), "residuals of one length");
+    isa.run(Multiply { product, k, out });
+}
+
+struct Multiply<'a, 'o, 'r> {
+    product: &'a Product<'a>,
+    k: usize,
+    out: &'o mut [&'r mut [f32]],
+}
+
+impl Kernel for Multiply<'_, '_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        // Few rows take more panels at once: enough chains to hide the latency of an addition.
+        if S::ROWS > 8 {
+            match self.out.len() {
+                1 => self.all::<S, 1, 8, 2>(s),
+                2 => self.all::<S, 2, 8, 2>(s),
+                3 => self.all::<S, 3, 4, 2>(s),
+                4 => self.all::<S, 4, 4, 2>(s),
+                5 => self.all::<S, 5, 4, 2>(s),
+                6 => self.all::<S, 6, 4, 2>(s),
+                7 => self.all::<S, 7, 2, 1>(s),
+                8 => self.all::<S, 8, 2, 1>(s),
+                9 => self.all::<S, 9, 2, 1>(s),
+                10 => self.all::<S, 10, 2, 1>(s),
+                11 => self.all::<S, 11, 2, 1>(s),
+                12 => self.all::<S, 12, 2, 1>(s),
+                rows => unreachable!("no tile has {rows} rows"),
+            }
+        } else {
+            match self.out.len() {
+                1 => self.all::<S, 1, 4, 1>(s),
+                2 if S::ROWS >= 2 => self.all::<S, 2, 2, 1>(s),
+                3 if S::ROWS >= 3 => self.all::<S, 3, 2, 1>(s),
+                4 if S::ROWS >= 4 => self.all::<S, 4, 1, 1>(s),
+                5 if S::ROWS >= 5 => self.all::<S, 5, 1, 1>(s),
+                6 if S::ROWS >= 6 => self.all::<S, 6, 1, 1>(s),
+                rows => unreachable!("no tile has {rows} rows"),
+            }
+        }
+    }
+}
+
+impl Multiply<'_, '_, '_> {
+    /// Goes through the panels, `P` at once, then `H` at once, then one by one.
+    #[inline(always)]
+    fn all<S: Simd, const N: usize, const P: usize, const H: usize>(self, s: S) {
+        let panels = self.out[0].len().div_ceil(LANES);
+        let mut first = 0;
+        while first + P <= panels {
+            tile::<S, N, P>(s, self.product, self.k, first, self.out);
+            first += P;
+        }
+        if H > 1 && H < P {
+            while first + H <= panels {
+                tile::<S, N, H>(s, self.product, self.k, first, self.out);
+                first += H;
+            }
+        }
+        if P > 1 {
+            while first < panels {
+                tile::<S, N, 1>(s, self.product, self.k, first, self.out);
+                first += 1;
+            }
+        }
+    }
+}
+
+/// Computes `N` rows of `P` panels.
+#[inline(always)]
+fn tile<S: Simd, const N: usize, const P: usize>(
+    s: S,
+    product: &Product<'_>,
+    k: usize,
+    first: usize,
+    out: &mut [&mut [f32]],
+) {
+    let sums = sums::<S, N, P>(s, product, k, first);
+    let columns = out[0].len();
+    let (low, high) = (s.splat(product.low), s.splat(product.high));
+    for p in 0..P {
+        let at = (first + p) * LANES;
+        let width = LANES.min(columns - at);
+        for r in 0..N {
+            let mut sum = sums[r][p];
+            let row = &mut out[r][at..at + width];
+            if let Some(residual) = product.residual.get(r) {
+                sum = s.add(sum, load(s, &residual[at..at + width]));
+            }
+            sum = s.min(high, s.max(low, sum));
+            if let Ok(row) = <&mut [f32; LANES]>::try_from(&mut *row) {
+                s.store(sum, row);
+            } else {
+                s.store_part(sum, row);
+            }
+        }
+    }
+}
+
+/// The sums of `N` rows of `P` panels.
+#[inline(always)]
+fn sums<S: Simd, const N: usize, const P: usize>(
+    s: S,
+    product: &Product<'_>,
+    k: usize,
+    first: usize,
+) -> [[S::F; P]; N] {
+    let mut sums = [[s.splat(0.0); P]; N];
+    let (chunks, _) = product.panels.as_chunks::<LANES>();
+    let mut panels = [chunks; P];
+    for p in 0..P {
+        panels[p] = &chunks[(first + p) * k..][..k];
+        if !product.bias.is_empty() {
+            let bias = &product.bias[(first + p) * LANES..];
+            let bias = load(s, &bias[..LANES.min(bias.len())]);
+            for r in 0..N {
+                sums[r][p] = bias;
+            }
+        }
+    }
+    let piece = product.piece;
+    let (offsets, _) = product.offsets.as_chunks::<N>();
+    for (i, offsets) in offsets.iter().enumerate() {
+        let mut rows = [product.x; N];
+        for r in 0..N {
+            let at = offsets[r] as usize;
+            rows[r] = match at.checked_sub(product.x.len()) {
+                Some(at) => &product.edge[at..][..piece],
+                None => &product.x[at..][..piece],
+            };
+        }
+        let mut b = [chunks; P];
+        for p in 0..P {
+            b[p] = &panels[p][i * piece..][..piece];
+        }
+        for k in 0..piece {
+            let mut w = [s.splat(0.0); P];
+            for p in 0..P {
+                w[p] = s.load(&b[p][k]);
+            }
+            for r in 0..N {
+                let x = s.splat(rows[r][k]);
+                for p in 0..P {
+                    sums[r][p] = s.fma(x, w[p], sums[r][p]);
+                }
+            }
+        }
+    }
+    sums
+}
+
+/// Up to sixteen numbers, zeros behind them.
+#[inline(always)]
+fn load<S: Simd>(s: S, from: &[f32]) -> S::F {
+    match <&[f32; LANES]>::try_from(from) {
+        Ok(whole) => s.load(whole),
+        Err(_) => s.load_part(from),
+    }
+}
+
+#[cfg(test)]
+mod tests;

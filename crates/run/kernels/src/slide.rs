@@ -1,0 +1,310 @@
+//! Windows that slide over every channel by itself: depthwise convolutions and pools.
+//!
+//! Images have channels last, so a register holds sixteen channels of a pixel, and some places of
+//! the window beside each other share what is loaded of the weights. Each element is one chain
+//! through the taps inside of the image, in their order: the same bits for every instruction set
+//! and for any division of the rows.
+
+use crate::isa::{Isa, Kernel, LANES, Simd};
+use crate::window::Window;
+use core::ops::Range;
+
+/// What is computed of each window.
+#[derive(Clone, Copy, Debug)]
+pub enum Statistic<'a> {
+    /// The sum of its elements times weights: a depthwise convolution.
+    Weighted {
+        /// A weight for each tap and channel, `[tap][channels]`.
+        weights: &'a [f32],
+        /// What each channel's sum begins with; zero where this is empty.
+        bias: &'a [f32],
+        /// The least result.
+        low: f32,
+        /// The greatest result.
+        high: f32,
+    },
+    /// The largest element; NaN where one is.
+    Largest,
+    /// The mean.
+    Mean {
+        /// Whether padding counts as zeros.
+        count_padding: bool,
+    },
+}
+
+/// Computes the rows of results that `out` has room for, from `first` on, counted over all images:
+/// `out: [rows][width][channels]`.
+///
+/// # Panics
+/// If sizes disagree.
+pub fn slide(
+    isa: Isa,
+    window: &Window,
+    statistic: Statistic<'_>,
+    x: &[f32],
+    first: usize,
+    out: &mut [f32],
+) {
+    let row = window.output[1] * window.channels;
+    if row == 0 || out.is_empty() {
+        return;
+    }
+    assert!(out.len().is_multiple_of(row), "whole rows");
+    assert!(x.len().is_multiple_of(window.image_len()), "whole images");
+    let rows = x.len() / window.image_len() * window.output[0];
+    assert!(first + out.len() / row <= rows, "rows of these images");
+    match statistic {
+        Statistic::Weighted { weights, bias, low, high } => {
+            assert_eq!(weights.len(), window.len() * window.channels, "a weight a tap and channel");
+            assert!(bias.is_empty() || bias.len() == window.channels, "a bias a channel");
+            isa.run(Slide { window, taps: Weighted { weights, bias, low, high }, x, first, out });
+        }
+        Statistic::Largest => isa.run(Slide { window, taps: Largest, x, first, out }),
+        Statistic::Mean { count_padding } => {
+            isa.run(Slide { window, taps: Mean { count_padding }, x, first, out });
+        }
+    }
+}
+
+/// What is done with a tap.
+trait Taps: Copy {
+    /// What a window of channels from `at` on begins with.
+    fn begin<S: Simd>(self, s: S, at: usize, width: usize) -> S::F;
+
+    /// What tap `tap` brings along to all places; `row` is the weights' length of one tap.
+    fn load<S: Simd>(self, s: S, tap: usize, row: usize, at: usize, width: usize) -> S::F;
+
+    /// Adds an element.
+    fn add<S: Simd>(self, s: S, so_far: S::F, x: S::F, loaded: S::F) -> S::F;
+
+    /// The result at a place of a row: its sum is of `inside` elements.
+    fn end<S: Simd>(self, s: S, sum: S::F, window: &Window, at: [usize; 2], inside: usize) -> S::F;
+}
+
+#[derive(Clone, Copy)]
+struct Weighted<'a> {
+    weights: &'a [f32],
+    bias: &'a [f32],
+    low: f32,
+    high: f32,
+}
+
+impl Taps for Weighted<'_> {
+    #[inline(always)]
+    fn begin<S: Simd>(self, s: S, at: usize, width: usize) -> S::F {
+        if self.bias.is_empty() { s.splat(0.0) } else { load(s, &self.bias[at..at + width]) }
+    }
+
+    #[inline(always)]
+    fn load<S: Simd>(self, s: S, tap: usize, row: usize, at: usize, width: usize) -> S::F {
+        load(s, &self.weights[tap * row + at..][..width])
+    }
+
+    #[inline(always)]
+    fn add<S: Simd>(self, s: S, so_far: S::F, x: S::F, loaded: S::F) -> S::F {
+        s.fma(x, loaded, so_far)
+    }
+
+    #[inline(always)]
+    fn end<S: Simd>(self, s: S, sum: S::F, _: &Window, _: [usize; 2], _: usize) -> S::F {
+        s.min(s.splat(self.high), s.max(s.splat(self.low), sum))
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Largest;
+
+impl Taps for Largest {
+    #[inline(always)]
+    fn begin<S: Simd>(self, s: S, _: usize, _: usize) -> S::F {
+        s.splat(f32::NEG_INFINITY)
+    }
+
+    #[inline(always)]
+    fn load<S: Simd>(self, s: S, _: usize, _: usize, _: usize, _: usize) -> S::F {
+        s.splat(0.0)
+    }
+
+    #[inline(always)]
+    fn add<S: Simd>(self, s: S, so_far: S::F, x: S::F, _: S::F) -> S::F {
+        // Each maximum gives its second operand where one is NaN; bits of a NaN beside others are
+        // one still.
+        let (a, b) = (s.max(so_far, x), s.max(x, so_far));
+        s.of_bits(s.or_i(s.bits(a), s.bits(b)))
+    }
+
+    #[inline(always)]
+    fn end<S: Simd>(self, _: S, sum: S::F, _: &Window, _: [usize; 2], _: usize) -> S::F {
+        sum
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Mean {
+    count_padding: bool,
+}
+
+impl Taps for Mean {
+    #[inline(always)]
+    fn begin<S: Simd>(self, s: S, _: usize, _: usize) -> S::F {
+        s.splat(0.0)
+    }
+
+    #[inline(always)]
+    fn load<S: Simd>(self, s: S, _: usize, _: usize, _: usize, _: usize) -> S::F {
+        s.splat(0.0)
+    }
+
+    #[inline(always)]
+    fn add<S: Simd>(self, s: S, so_far: S::F, x: S::F, _: S::F) -> S::F {
+        s.add(so_far, x)
+    }
+
+    #[inline(always)]
+    fn end<S: Simd>(self, s: S, sum: S::F, window: &Window, at: [usize; 2], inside: usize) -> S::F {
+        let count = if self.count_padding {
+            window.padded_taps(0, at[0]) * window.padded_taps(1, at[1])
+        } else {
+            inside
+        };
+        s.div(sum, s.splat(count.max(1) as f32))
+    }
+}
+
+struct Slide<'a, T> {
+    window: &'a Window,
+    taps: T,
+    x: &'a [f32],
+    first: usize,
+    out: &'a mut [f32],
+}
+
+impl<T: Taps> Kernel for Slide<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self { window, taps, x, first, out } = self;
+        let channels = window.channels;
+        let whole = channels / LANES * LANES;
+        let inner = window.inner();
+        for (i, out) in out.chunks_exact_mut(window.output[1] * channels).enumerate() {
+            let (n, y) = ((first + i) / window.output[0], (first + i) % window.output[0]);
+            let x = &x[n * window.image_len()..][..window.image_len()];
+            let row = Row { window, taps, x, y, ys: window.taps(0, y), inner: inner.clone() };
+            for at in (0..whole).step_by(LANES) {
+                row.channels::<S, false>(s, at, LANES, out);
+            }
+            if whole < channels {
+                row.channels::<S, true>(s, whole, channels - whole, out);
+            }
+        }
+    }
+}
+
+/// A row of places in one image.
+struct Row<'a, T> {
+    window: &'a Window,
+    taps: T,
+    x: &'a [f32],
+    y: usize,
+    /// The window's rows that are inside of the image.
+    ys: Range<usize>,
+    /// Places where its columns all are.
+    inner: Range<usize>,
+}
+
+impl<T: Taps> Row<'_, T> {
+    /// Computes `width` channels from `at` on; fewer than sixteen of them where `PART`.
+    #[inline(always)]
+    fn channels<S: Simd, const PART: bool>(&self, s: S, at: usize, width: usize, out: &mut [f32]) {
+        let (inner, kernel) = (&self.inner, self.window.kernel[1]);
+        let mut column = 0;
+        while column < inner.start {
+            let xs = self.window.taps(1, column);
+            self.places::<S, PART, 1>(s, at, width, column, xs, out);
+            column += 1;
+        }
+        // The last ones overlap those before, which costs less than one by one: the results are the
+        // same.
+        if S::ROWS > 8 && inner.len() >= 8 {
+            while column < inner.end {
+                column = column.min(inner.end - 8);
+                self.places::<S, PART, 8>(s, at, width, column, 0..kernel, out);
+                column += 8;
+            }
+        } else if inner.len() >= 4 {
+            while column < inner.end {
+                column = column.min(inner.end - 4);
+                self.places::<S, PART, 4>(s, at, width, column, 0..kernel, out);
+                column += 4;
+            }
+        }
+        while column < self.window.output[1] {
+            let xs = self.window.taps(1, column);
+            self.places::<S, PART, 1>(s, at, width, column, xs, out);
+            column += 1;
+        }
+    }
+
+    /// Computes `N` places from `column` on; more than one only where all taps are inside.
+    #[inline(always)]
+    fn places<S: Simd, const PART: bool, const N: usize>(
+        &self,
+        s: S,
+        at: usize,
+        width: usize,
+        column: usize,
+        xs: Range<usize>,
+        out: &mut [f32],
+    ) {
+        let window = self.window;
+        let channels = window.channels;
+        let width = if PART { width } else { LANES };
+        let mut sums = [self.taps.begin(s, at, width); N];
+        let step = window.strides[1] * channels;
+        for i in self.ys.clone() {
+            let line = self.y * window.strides[0] + i * window.dilations[0] - window.before[0];
+            let line = &self.x[line * window.image[1] * channels..][..window.image[1] * channels];
+            for j in xs.clone() {
+                let tap = i * window.kernel[1] + j;
+                let loaded = self.taps.load(s, tap, channels, at, width);
+                let pixel = column * window.strides[1] + j * window.dilations[1] - window.before[1];
+                let from = &line[pixel * channels + at..];
+                if PART {
+                    for n in 0..N {
+                        let x = s.load_part(&from[n * step..n * step + width]);
+                        sums[n] = self.taps.add(s, sums[n], x, loaded);
+                    }
+                } else {
+                    let x = s.load_apart::<N>(from, step);
+                    for n in 0..N {
+                        sums[n] = self.taps.add(s, sums[n], x[n], loaded);
+                    }
+                }
+            }
+        }
+        for n in 0..N {
+            let inside = self.ys.len() * xs.len();
+            let sum = self.taps.end(s, sums[n], window, [self.y, column + n], inside);
+            let to = &mut out[(column + n) * channels + at..][..width];
+            if let Ok(to) = <&mut [f32; LANES]>::try_from(&mut *to) {
+                s.store(sum, to);
+            } else {
+                s.store_part(sum, to);
+            }
+        }
+    }
+}
+
+/// Up to sixteen numbers, zeros behind them.
+#[inline(always)]
+fn load<S: Simd>(s: S, from: &[f32]) -> S::F {
+    match <&[f32; LANES]>::try_from(from) {
+        Ok(whole) => s.load(whole),
+        Err(_) => s.load_part(from),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,231 @@
+//! Windows over images with channels last: where their taps are read.
+//!
+//! An image is `[height][width][channels]`, several follow each other; a window has two spatial
+//! dimensions (one more of extent 1 makes two of one). Nothing here computes: [`Window::locate`]
+//! says where [`crate::gemm`] finds the rows of a convolution, and [`Window::taps`] which taps of a
+//! window are inside of the image.
+
+use core::ops::Range;
+
+/// The most numbers of a pixel that padding is read for.
+pub const PADDING_MAX: usize = 4096;
+
+/// What padding reads.
+static ZEROS: [f32; PADDING_MAX] = [0.0; PADDING_MAX];
+
+/// Channels below which a window's row of pixels is read as one piece.
+const NARROW: usize = 16;
+
+/// A window that slides over images; pairs are height and width.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// Pixels of an image.
+    pub image: [usize; 2],
+    /// Numbers of a pixel.
+    pub channels: usize,
+    /// Extents of the window.
+    pub kernel: [usize; 2],
+    /// Steps of the window.
+    pub strides: [usize; 2],
+    /// Steps inside of the window.
+    pub dilations: [usize; 2],
+    /// Padding before the image.
+    pub before: [usize; 2],
+    /// Padding behind the image.
+    pub after: [usize; 2],
+    /// Places of the window.
+    pub output: [usize; 2],
+}
+
+/// How the taps of a window are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// The window is one pixel, and all pixels are read in order.
+    Pixels,
+    /// Tap by tap.
+    Taps,
+    /// Row by row, as pixels are narrow: at the image's border from a copy.
+    Rows,
+}
+
+impl Window {
+    /// Numbers of an image.
+    pub fn image_len(&self) -> usize {
+        self.image[0] * self.image[1] * self.channels
+    }
+
+    /// Taps of the window.
+    pub fn len(&self) -> usize {
+        self.kernel[0] * self.kernel[1]
+    }
+
+    /// Whether the window has no taps.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How it is best read where `channels` of a pixel belong together.
+    pub fn reading(&self, channels: usize) -> Reading {
+        let plain = self.len() == 1 && self.strides == [1; 2];
+        if plain && self.before == [0; 2] && self.output == self.image {
+            return Reading::Pixels;
+        }
+        let rows = self.dilations[1] == 1 && channels == self.channels && channels < NARROW;
+        if rows && self.kernel[1] > 1 { Reading::Rows } else { Reading::Taps }
+    }
+
+    /// The taps along dimension `d` at place `at` that are inside of the image.
+    #[inline]
+    pub fn taps(&self, d: usize, at: usize) -> Range<usize> {
+        let (start, gap) = (at * self.strides[d], self.dilations[d]);
+        let end = (self.image[d] + self.before[d]).saturating_sub(start).div_ceil(gap);
+        let first = self.before[d].saturating_sub(start).div_ceil(gap);
+        let end = end.min(self.kernel[d]);
+        first.min(end)..end
+    }
+
+    /// Taps along dimension `d` at place `at` that are inside of the image or its padding.
+    pub fn padded_taps(&self, d: usize, at: usize) -> usize {
+        let end = self.image[d] + self.before[d] + self.after[d];
+        let room = end.saturating_sub(at * self.strides[d]);
+        room.div_ceil(self.dilations[d]).min(self.kernel[d])
+    }
+
+    /// The places along the width where the whole window is inside of the image.
+    pub fn inner(&self) -> Range<usize> {
+        let (step, before) = (self.strides[1], self.before[1]);
+        let first = before.div_ceil(step).min(self.output[1]);
+        let span = (self.kernel[1] - 1) * self.dilations[1] + 1;
+        let end = (self.image[1] + before).checked_sub(span).map_or(0, |last| last / step + 1);
+        first..end.clamp(first, self.output[1])
+    }
+
+    /// Numbers of a piece and pieces of a window that is read so.
+    pub fn pieces(&self, reading: Reading, channels: usize) -> [usize; 2] {
+        match reading {
+            Reading::Pixels | Reading::Taps => [channels, self.len()],
+            Reading::Rows => [channels * self.kernel[1], self.kernel[0]],
+        }
+    }
+
+    /// Numbers that [`locate`](Self::locate) needs for copies of `rows` windows.
+    pub fn copies_len(&self, reading: Reading, rows: usize) -> usize {
+        match reading {
+            Reading::Pixels | Reading::Taps => 0,
+            Reading::Rows => rows * self.len() * self.channels,
+        }
+    }
+
+    /// Where the windows `first..first + rows` are read, counted over all images, from channel
+    /// `channel` on: fills `offsets`, `[piece][row]`, as [`crate::gemm::Product`] takes them, and
+    /// gives what stands behind `x`.
+    ///
+    /// # Panics
+    /// If `offsets` has another length than pieces times `rows`, `copies` is too short, or `x` has
+    /// more numbers than fit offsets.
+    pub fn locate<'a>(
+        &self,
+        reading: Reading,
+        x: &[f32],
+        [first, rows]: [usize; 2],
+        channel: usize,
+        offsets: &mut [u32],
+        copies: &'a mut [f32],
+    ) -> &'a [f32] {
+        // What is behind `x` is reached by offsets, too.
+        let all = x.len() + PADDING_MAX.max(copies.len());
+        assert!(u32::try_from(all).is_ok(), "offsets of {all} numbers fit");
+        let [height, width] = self.output;
+        let mut at = [first / width / height, first / width % height, first % width];
+        assert_eq!(offsets.len() % rows, 0, "an offset for each row and piece");
+        for r in 0..rows {
+            match reading {
+                Reading::Pixels => offsets[r] = offset((first + r) * self.channels + channel),
+                Reading::Taps => self.each_tap(x, at, channel, rows, &mut offsets[r..]),
+                Reading::Rows => {
+                    let len = self.len() * self.channels;
+                    let copy = &mut copies[r * len..][..len];
+                    if !self.each_row(at, rows, &mut offsets[r..]) {
+                        self.copy(x, at, copy);
+                        for (y, to) in offsets[r..].iter_mut().step_by(rows).enumerate() {
+                            *to = offset(x.len() + r * len + y * self.kernel[1] * self.channels);
+                        }
+                    }
+                }
+            }
+            at[2] += 1;
+            if at[2] == width {
+                at = if at[1] + 1 == height { [at[0] + 1, 0, 0] } else { [at[0], at[1] + 1, 0] };
+            }
+        }
+        if reading == Reading::Rows { copies } else { &ZEROS }
+    }
+
+    /// Offsets of a window's taps, `rows` apart.
+    fn each_tap(
+        &self,
+        x: &[f32],
+        [n, y, column]: [usize; 3],
+        channel: usize,
+        rows: usize,
+        offsets: &mut [u32],
+    ) {
+        let image = n * self.image_len() + channel;
+        let (ys, xs) = (self.taps(0, y), self.taps(1, column));
+        let (y0, x0) = (y * self.strides[0], column * self.strides[1]);
+        let mut places = offsets.iter_mut().step_by(rows);
+        for i in 0..self.kernel[0] {
+            let line = (y0 + i * self.dilations[0]).wrapping_sub(self.before[0]);
+            for j in 0..self.kernel[1] {
+                let Some(to) = places.next() else { return };
+                *to = if ys.contains(&i) && xs.contains(&j) {
+                    let column = x0 + j * self.dilations[1] - self.before[1];
+                    offset(image + (line * self.image[1] + column) * self.channels)
+                } else {
+                    offset(x.len())
+                };
+            }
+        }
+    }
+
+    /// Offsets of a window's rows, `rows` apart, if it is inside of the image.
+    fn each_row(&self, [n, y, column]: [usize; 3], rows: usize, offsets: &mut [u32]) -> bool {
+        let inside =
+            self.taps(0, y).len() == self.kernel[0] && self.taps(1, column).len() == self.kernel[1];
+        if inside {
+            let column = column * self.strides[1] - self.before[1];
+            for (i, to) in offsets.iter_mut().step_by(rows).enumerate().take(self.kernel[0]) {
+                let line = y * self.strides[0] + i * self.dilations[0] - self.before[0];
+                let pixel = line * self.image[1] + column;
+                *to = offset(n * self.image_len() + pixel * self.channels);
+            }
+        }
+        inside
+    }
+
+    /// Copies a window of undilated columns, zeros for its padding.
+    fn copy(&self, x: &[f32], [n, y, column]: [usize; 3], copy: &mut [f32]) {
+        let (ys, xs) = (self.taps(0, y), self.taps(1, column));
+        let line_len = self.kernel[1] * self.channels;
+        for (i, line) in copy.chunks_exact_mut(line_len).enumerate() {
+            line.fill(0.0);
+            if ys.contains(&i) && !xs.is_empty() {
+                let row = y * self.strides[0] + i * self.dilations[0] - self.before[0];
+                let pixel =
+                    row * self.image[1] + column * self.strides[1] + xs.start - self.before[1];
+                let from = n * self.image_len() + pixel * self.channels;
+                let part = &mut line[xs.start * self.channels..xs.end * self.channels];
+                part.copy_from_slice(&x[from..from + part.len()]);
+            }
+        }
+    }
+}
+
+/// A place as `locate` tells it.
+#[expect(clippy::cast_possible_truncation, reason = "`locate` has compared lengths with the most")]
+fn offset(at: usize) -> u32 {
+    at as u32
+}
+
+#[cfg(test)]
+pub(crate) mod tests;
