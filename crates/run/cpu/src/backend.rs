@@ -99,7 +99,7 @@ impl Backend for CpuBackend {
         drop(team);
         let mut tables = Tables::of(&plan);
         tables.place(&placement);
-        let tasks = steps::tasks(&plan, &layout, &placement, &tables);
+        let tasks = steps::tasks(&plan, &layout, &placement, &tables, (packed.bytes(), self.isa));
         let pool = Arc::clone(&self.pool);
         Ok(Arc::new(CpuProgram {
             plan,

@@ -91,6 +91,9 @@ pub(crate) struct Maker<'a> {
     layout: &'a Layout,
     placement: &'a Placement,
     tables: &'a Tables,
+    /// All weights, packed.
+    weights: &'a [u8],
+    isa: Isa,
 }
 
 impl Maker<'_> {
@@ -132,8 +135,9 @@ pub(crate) fn tasks(
     layout: &Layout,
     placement: &Placement,
     tables: &Tables,
+    (weights, isa): (&[u8], Isa),
 ) -> Vec<Task> {
-    let maker = Maker { plan, layout, placement, tables };
+    let maker = Maker { plan, layout, placement, tables, weights, isa };
     let mut tasks: Vec<Task> = Vec::with_capacity(plan.steps.len());
     for (i, step) in plan.steps.iter().enumerate() {
         let work = maker.work(step);

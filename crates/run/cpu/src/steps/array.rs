@@ -6,6 +6,8 @@
 //! the caller.
 
 mod facts;
+mod int8;
+mod moves;
 mod packing;
 mod product;
 mod slide;
@@ -54,13 +56,27 @@ pub(crate) struct Array {
     inputs: Vec<Source>,
     out: Place,
     kernel: Choice,
+    /// What computes it where it is on bytes, or only moves elements.
+    quick: Option<Quick>,
     /// Elements of a row that one thread computes at a time by `reference`, if rows are computed
     /// apart.
     row: Option<usize>,
 }
 
+/// Kernels that do without floats.
+#[derive(Debug)]
+enum Quick {
+    /// An operator on bytes.
+    Int8(Box<int8::Int8>),
+    /// Elements moved to other places.
+    Moves(moves::Moves),
+}
+
 /// Scratch of a step.
 pub(super) fn scratch(step: &Step, op: &ArrayOp, plan: &Plan, threads: usize) -> Bytes {
+    if let Some(bytes) = int8::scratch(step, plan, threads) {
+        return bytes;
+    }
     match Facts::of(step, plan).map(|facts| facts.choice()) {
         Some(Choice::Product(product)) => product.scratch(threads),
         Some(Choice::Slide(_)) => Bytes::ZERO,
@@ -144,7 +160,11 @@ impl Array {
         let kernel = Facts::of(step, maker.plan).map_or(Choice::Reference, |facts| facts.choice());
         let divides = reference::divides(&op) && work(&op, &inputs, &out) >= SMALL;
         let row = divides.then(|| row(&out.dims));
-        Self { op, inputs, out, kernel, row }
+        let quick = int8::Int8::new(maker, step, &op, (&inputs, &out));
+        let quick = quick.map(|kernel| Quick::Int8(Box::new(kernel)));
+        let moves = || moves::Moves::new(&op, &inputs, &out).map(Quick::Moves);
+        let quick = quick.or_else(moves);
+        Self { op, inputs, out, kernel, quick, row }
     }
 
     pub(super) fn run(&self, frame: &mut Frame<'_, '_>) -> Result<(), RunError> {
@@ -162,6 +182,17 @@ impl Array {
             weights: frame.weights,
         };
         let worker = &mut Worker { team: frame.team, isa: frame.isa, scratch: frame.scratch };
+        match &self.quick {
+            Some(Quick::Int8(kernel)) => {
+                kernel.run(worker, operands, out);
+                return Ok(());
+            }
+            Some(Quick::Moves(moves)) => {
+                moves.run(worker, operands, out);
+                return Ok(());
+            }
+            None => {}
+        }
         match &self.kernel {
             Choice::Product(product) => product.run(worker, operands, numbers_mut(out)),
             Choice::Slide(slide) => slide.run(worker, operands, numbers_mut(out)),

@@ -29,7 +29,7 @@ fn check(op: ArrayOp, inputs: &[&[u64]], out: &[u64]) {
     n.plan.buffers[slot.buffer.0 as usize].kind = BufferKind::Io;
     n.plan.outputs.push(Port { name: "y".into(), slot });
     let x = noise(1, usize::try_from(inputs[0].iter().product::<u64>()).unwrap());
-    let want = expected(&n, &x).remove(0);
+    let want = expected(&n, cast::to_bytes(&x)).remove(0);
     let want: &[f32] = cast::from_bytes(&want).unwrap();
     let memory = Arc::new(n.memory);
     let mut first = Vec::new();

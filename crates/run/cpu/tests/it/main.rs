@@ -10,6 +10,7 @@
 mod alloc;
 mod array;
 mod floats;
+mod int8;
 mod model;
 mod oracle;
 

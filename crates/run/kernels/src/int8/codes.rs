@@ -3,6 +3,7 @@
 //! What is copied changes its sign bit on the way, which makes signed codes of unsigned ones and
 //! the other way round.
 
+use super::scale::{To, write};
 use super::{Scale, Word};
 use crate::isa::{Isa, Kernel, LANES, Simd};
 
@@ -132,6 +133,171 @@ impl Kernel for Scaling<'_> {
                 let word = [s.load_i(&factor), s.load_i(&shift), s.load_i(&mask)];
                 self.scale.store(s, s.load_i(&sums), word, out);
             }
+        }
+    }
+}
+
+/// How singles become whole numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nearest {
+    /// Halves to even.
+    Even,
+    /// Halves away from zero.
+    Away,
+}
+
+/// Singles as codes: `clamp(round(x / unit) + zero)`, or `x · unit` where `is_factor`. What is no
+/// number counts as 0.
+#[derive(Debug)]
+pub struct Quantising<'a> {
+    /// The singles, little-endian.
+    pub x: &'a [u8],
+    /// What one code stands for, or its inverse.
+    pub unit: f32,
+    /// Whether singles are multiplied.
+    pub is_factor: bool,
+    /// How they are rounded.
+    pub nearest: Nearest,
+    /// Added after rounding; of the type's size.
+    pub zero: i32,
+    /// The least and the greatest code, within the type.
+    pub bounds: (i32, i32),
+    /// The codes' type: bytes or 16-bit integers.
+    pub to: To,
+    /// The codes.
+    pub out: &'a mut [u8],
+}
+
+impl Quantising<'_> {
+    /// Computes it.
+    ///
+    /// # Panics
+    /// If the slices do not fit each other.
+    pub fn run(self, isa: Isa) {
+        assert_eq!(self.x.len() / 4 * self.to.bytes(), self.out.len(), "as many codes");
+        isa.run(self);
+    }
+}
+
+impl Kernel for Quantising<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let (x, _) = self.x.as_chunks::<4>();
+        let unit = s.splat(self.unit);
+        // Rounding does not change the order, so that bounds may come first; one more keeps halves.
+        let low = s.splat((self.bounds.0 - self.zero - 1) as f32);
+        let high = s.splat((self.bounds.1 - self.zero + 1) as f32);
+        let width = self.to.bytes();
+        for (x, out) in x.chunks(LANES).zip(self.out.chunks_mut(LANES * width)) {
+            let mut values = [0.0; LANES];
+            for (value, x) in values.iter_mut().zip(x) {
+                *value = f32::from_le_bytes(*x);
+            }
+            let value = s.load(&values);
+            let value = if self.is_factor { s.mul(value, unit) } else { s.div(value, unit) };
+            let number =
+                s.select_lt(value, s.splat(f32::INFINITY), value, s.max(value, s.splat(0.0)));
+            let held = s.min(s.max(number, low), high);
+            let rounded = match self.nearest {
+                Nearest::Even => s.round_to_i(held),
+                Nearest::Away => {
+                    let whole = s.trunc_to_i(held);
+                    let rest = s.sub(held, s.to_f(whole));
+                    s.add_i(whole, s.trunc_to_i(s.add(rest, rest)))
+                }
+            };
+            let code = s.add_i(rounded, s.splat_i(self.zero));
+            let code = s.min_i(s.max_i(code, s.splat_i(self.bounds.0)), s.splat_i(self.bounds.1));
+            write(s, self.to, code, out);
+        }
+    }
+}
+
+/// Bytes as singles: `(x - zero) · unit`.
+#[derive(Debug)]
+pub struct Dequantising<'a> {
+    /// The codes.
+    pub x: &'a [u8],
+    /// Whether they are signed.
+    pub signed: bool,
+    /// The code of 0.
+    pub zero: i32,
+    /// What one code stands for.
+    pub unit: f32,
+    /// The singles, little-endian.
+    pub out: &'a mut [u8],
+}
+
+impl Dequantising<'_> {
+    /// Computes it.
+    ///
+    /// # Panics
+    /// If the slices do not fit each other.
+    pub fn run(self, isa: Isa) {
+        assert_eq!(self.x.len() * 4, self.out.len(), "as many singles");
+        isa.run(self);
+    }
+}
+
+impl Kernel for Dequantising<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let (zero, unit) = (s.splat_i(self.zero), s.splat(self.unit));
+        for (x, out) in self.x.chunks(LANES).zip(self.out.chunks_mut(4 * LANES)) {
+            let mut bytes = [0; LANES];
+            bytes[..x.len()].copy_from_slice(x);
+            let code = if self.signed { s.load_i8(&bytes) } else { s.load_u8(&bytes) };
+            let value = s.mul(s.to_f(s.sub_i(code, zero)), unit);
+            let mut values = [0.0; LANES];
+            s.store(value, &mut values);
+            for (out, value) in out.as_chunks_mut().0.iter_mut().zip(values) {
+                *out = value.to_le_bytes();
+            }
+        }
+    }
+}
+
+/// What becomes of two whole numbers; what does not fit wraps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pair {
+    /// Their sum.
+    Sum,
+    /// Their difference.
+    Difference,
+    /// Their product.
+    Product,
+}
+
+/// Pairs of 32-bit integers, little-endian; `b` repeats.
+///
+/// # Panics
+/// If `a` and `out` differ in length, or `b` is empty while they are not.
+pub fn pairs(pair: Pair, a: &[u8], b: &[u8], out: &mut [u8]) {
+    assert_eq!(a.len(), out.len(), "as many numbers");
+    let of = |a: [u8; 4], b: [u8; 4]| {
+        let (a, b) = (i32::from_le_bytes(a), i32::from_le_bytes(b));
+        match pair {
+            Pair::Sum => a.wrapping_add(b),
+            Pair::Difference => a.wrapping_sub(b),
+            Pair::Product => a.wrapping_mul(b),
+        }
+        .to_le_bytes()
+    };
+    let ((a, _), (b, _), (out, _)) =
+        (a.as_chunks::<4>(), b.as_chunks::<4>(), out.as_chunks_mut::<4>());
+    if let [one] = b {
+        for (out, a) in out.iter_mut().zip(a) {
+            *out = of(*a, *one);
+        }
+        return;
+    }
+    for (out, a) in out.chunks_mut(b.len()).zip(a.chunks(b.len())) {
+        for ((out, a), b) in out.iter_mut().zip(a).zip(b) {
+            *out = of(*a, *b);
         }
     }
 }

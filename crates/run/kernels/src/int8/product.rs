@@ -29,7 +29,9 @@ impl Places {
     /// Where `N` neighbouring positions begin.
     #[inline(always)]
     fn of<const N: usize>(&self, first: usize) -> [usize; N] {
-        let (mut line, mut column) = (first / self.width, first % self.width);
+        // A division takes longer than a small product.
+        let (mut line, mut column) =
+            if first < self.width { (0, first) } else { (first / self.width, first % self.width) };
         let mut places = [0; N];
         for place in &mut places {
             *place = line * self.line + column * self.step;
@@ -128,8 +130,8 @@ impl Kernel for Product<'_> {
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) {
         let panel = Runs::panel_bytes(self.runs.at.len(), self.runs.len);
-        let some = (CACHED / panel.max(1)).max(2) & !1;
         let all = self.channels.div_ceil(LANES);
+        let some = if panel * all <= CACHED { all } else { (CACHED / panel).max(2) & !1 };
         let mut first = 0;
         while first < all {
             let panels = first..all.min(first + some);

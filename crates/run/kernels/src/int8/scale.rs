@@ -207,10 +207,26 @@ impl Scale {
         scaled.max(self.low.into()).min(self.high.into()) as i32
     }
 
+    /// The two ways of two steps, where lanes of 32 bits hold them.
+    #[inline(always)]
+    pub(super) fn steps<S: Simd>(&self, s: S) -> Option<Steps<S>> {
+        let away = match self.rounding {
+            Some(Rounding::Double) if self.narrow => -1,
+            Some(Rounding::DoubleUp) if self.narrow => 0,
+            _ => return None,
+        };
+        Some(Steps {
+            away: s.splat_i(away),
+            low: s.splat_i(self.low - self.zero),
+            high: s.splat_i(self.high - self.zero),
+            zero: s.splat_i(self.zero),
+        })
+    }
+
     /// Sixteen sums as numbers; `word` are factors, shifts and masks.
     #[inline(always)]
     pub(super) fn numbers<S: Simd>(&self, s: S, x: S::I, word: [S::I; 3]) -> S::I {
-        let [q, shift, mask] = word;
+        let [q, shift, _] = word;
         let rounded = match self.rounding {
             None => return x,
             Some(_) if !self.narrow => return self.each(s, x, q, shift),
@@ -222,15 +238,10 @@ impl Scale {
                     .add_i(s.round_to_i(s.min(s.max(product, low), high)), s.splat_i(self.zero));
             }
             Some(Rounding::SingleAway) => single_away(s, x, q, shift),
-            Some(rounding) => {
-                let high = s.mul_high(x, q);
-                let mut threshold = s.shr_i(mask, 1);
-                if rounding == Rounding::Double {
-                    threshold = s.sub_i(threshold, s.shr_i(high, 31));
-                }
-                let up = s.greater_i(s.and_i(high, mask), threshold);
-                s.sub_i(s.shr_each(high, shift), up)
-            }
+            Some(_) => match self.steps(s) {
+                Some(way) => return way.numbers(s, x, word),
+                None => x,
+            },
         };
         let held = s.max_i(rounded, s.splat_i(self.low - self.zero));
         s.add_i(s.min_i(held, s.splat_i(self.high - self.zero)), s.splat_i(self.zero))
@@ -253,47 +264,84 @@ impl Scale {
     /// Stores sixteen sums' numbers, or as many as there is room for.
     #[inline(always)]
     pub(super) fn store<S: Simd>(&self, s: S, x: S::I, word: [S::I; 3], out: &mut [u8]) {
-        self.write(s, self.numbers(s, x, word), out);
+        write(s, self.to, self.numbers(s, x, word), out);
     }
+}
 
-    /// Stores sixteen numbers within the type's bounds, or as many as there is room for.
+/// A product's high half, then a shift, with what all lanes share.
+#[derive(Clone, Copy)]
+pub(super) struct Steps<S: Simd> {
+    /// All bits set where halves below zero go down.
+    away: S::I,
+    low: S::I,
+    high: S::I,
+    zero: S::I,
+}
+
+impl<S: Simd> Steps<S> {
+    /// Sixteen sums as numbers.
     #[inline(always)]
-    pub(super) fn write<S: Simd>(&self, s: S, numbers: S::I, out: &mut [u8]) {
-        match self.to {
-            To::I8 | To::U8 => {
-                let flip: u8 = if self.to == To::U8 { 0x80 } else { 0 };
-                let signed = s.sub_i(numbers, s.splat_i(flip.into()));
+    pub(super) fn numbers(self, s: S, x: S::I, [q, shift, mask]: [S::I; 3]) -> S::I {
+        let high = s.mul_high(x, q);
+        let negative = s.and_i(s.shr_i(high, 31), self.away);
+        let threshold = s.sub_i(s.shr_i(mask, 1), negative);
+        let up = s.greater_i(s.and_i(high, mask), threshold);
+        let rounded = s.sub_i(s.shr_each(high, shift), up);
+        s.add_i(s.min_i(s.max_i(rounded, self.low), self.high), self.zero)
+    }
+}
+
+/// Stores sixteen numbers within the type's bounds, or as many as there is room for.
+#[inline(always)]
+pub(super) fn write<S: Simd>(s: S, to: To, numbers: S::I, out: &mut [u8]) {
+    match to {
+        To::I8 => {
+            if let Some(all) = out.first_chunk_mut::<LANES>() {
+                s.store_i8(numbers, all);
+            } else {
                 let mut bytes = [0; LANES];
-                s.store_i8(signed, &mut bytes);
-                for byte in &mut bytes {
-                    *byte ^= flip;
-                }
+                s.store_i8(numbers, &mut bytes);
                 copy(&bytes, out);
             }
-            To::I16 => {
-                let mut lanes = [0; LANES];
-                s.store_i(numbers, &mut lanes);
-                for (out, lane) in out.as_chunks_mut().0.iter_mut().zip(&lanes) {
-                    let [a, b, ..] = lane.to_le_bytes();
-                    *out = [a, b];
-                }
+        }
+        To::U8 => {
+            let mut bytes = [0; LANES];
+            s.store_i8(s.sub_i(numbers, s.splat_i(128)), &mut bytes);
+            for byte in &mut bytes {
+                *byte ^= 0x80;
             }
-            To::I32 => {
-                let mut lanes = [0; LANES];
-                s.store_i(numbers, &mut lanes);
-                for (out, lane) in out.as_chunks_mut().0.iter_mut().zip(&lanes) {
-                    *out = lane.to_le_bytes();
-                }
+            copy(&bytes, out);
+        }
+        To::I16 => {
+            let mut lanes = [0; LANES];
+            s.store_i(numbers, &mut lanes);
+            for (out, lane) in out.as_chunks_mut().0.iter_mut().zip(&lanes) {
+                let [a, b, ..] = lane.to_le_bytes();
+                *out = [a, b];
+            }
+        }
+        To::I32 => {
+            let mut lanes = [0; LANES];
+            s.store_i(numbers, &mut lanes);
+            for (out, lane) in out.as_chunks_mut().0.iter_mut().zip(&lanes) {
+                *out = lane.to_le_bytes();
             }
         }
     }
 }
 
-/// The first bytes that there is room for; sixteen at once where all fit.
+/// The first bytes that there is room for, in pieces that may overlap.
 #[inline(always)]
 fn copy(bytes: &[u8; LANES], out: &mut [u8]) {
+    let count = out.len().min(LANES);
     if let Some(all) = out.first_chunk_mut::<LANES>() {
         *all = *bytes;
+    } else if count >= 8 {
+        out[..8].copy_from_slice(&bytes[..8]);
+        out[count - 8..].copy_from_slice(&bytes[count - 8..count]);
+    } else if count >= 4 {
+        out[..4].copy_from_slice(&bytes[..4]);
+        out[count - 4..].copy_from_slice(&bytes[count - 4..count]);
     } else {
         for (out, byte) in out.iter_mut().zip(bytes) {
             *out = *byte;

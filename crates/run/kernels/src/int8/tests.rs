@@ -340,3 +340,69 @@ fn an_image_is_copied_with_its_border() {
     border.copy(&[1, 2, 3, 4, 5, 6], 1, &mut out);
     assert_eq!(out, [4, 5]);
 }
+
+#[test]
+fn singles_become_codes_and_back() {
+    let mut bits = Bits(21);
+    for case in 0..200 {
+        let to = bits.pick(&[To::I8, To::U8, To::I16]);
+        let (low, high) = match to {
+            To::I8 => (-128, 127),
+            To::U8 => (0, 255),
+            To::I16 | To::I32 => (-32_768, 32_767),
+        };
+        let zero = bits.pick(&[0, 3, low, high]);
+        let nearest = bits.pick(&[codes::Nearest::Even, codes::Nearest::Away]);
+        let (unit, is_factor) = (bits.pick(&[0.5, 0.017, 3.0]), bits.next().is_multiple_of(2));
+        let special = [f32::NAN, f32::INFINITY, -f32::INFINITY, 0.0, -0.0, 1e30, 0.249_999_99];
+        let x: Vec<f32> = (0..37)
+            .map(|i| match i % 4 {
+                0 => bits.pick(&special),
+                1 => f32::from(bits.next() as i8) / 4.0,
+                _ => bits.unit() * 300.0,
+            })
+            .collect();
+        let mut want = Vec::new();
+        for &x in &x {
+            let value = if is_factor { x * unit } else { x / unit };
+            let rounded = match nearest {
+                codes::Nearest::Even => value.round_ties_even(),
+                codes::Nearest::Away => value.round(),
+            };
+            put(to, (rounded as i32).saturating_add(zero).clamp(low, high), &mut want);
+        }
+        let x: Vec<u8> = x.iter().flat_map(|x| x.to_le_bytes()).collect();
+        for isa in Isa::available() {
+            let mut out = vec![0; want.len()];
+            let bounds = (low, high);
+            codes::Quantising { x: &x, unit, is_factor, nearest, zero, bounds, to, out: &mut out }
+                .run(isa);
+            assert_eq!(out, want, "{isa}, case {case}");
+        }
+        let signed = to != To::U8;
+        for isa in Isa::available() {
+            let mut out = vec![0; 4 * want.len()];
+            codes::Dequantising { x: &want, signed, zero, unit, out: &mut out }.run(isa);
+            for (&code, out) in want.iter().zip(out.as_chunks().0) {
+                let code = if signed { code.cast_signed().into() } else { i32::from(code) };
+                let real = (code - zero) as f32 * unit;
+                assert_eq!(f32::from_le_bytes(*out).to_bits(), real.to_bits(), "{isa}");
+            }
+        }
+    }
+}
+
+#[test]
+fn pairs_wrap_and_repeat() {
+    let bytes = |list: &[i32]| -> Vec<u8> { list.iter().flat_map(|x| x.to_le_bytes()).collect() };
+    let a = [1, -2, i32::MAX, 4];
+    for (pair, b, want) in [
+        (codes::Pair::Sum, &[10, 20][..], [11, 18, i32::MIN + 9, 24]),
+        (codes::Pair::Difference, &[1], [0, -3, i32::MAX - 1, 3]),
+        (codes::Pair::Product, &[3, 3, 2, -1], [3, -6, -2, -4]),
+    ] {
+        let mut out = [0; 16];
+        codes::pairs(pair, &bytes(&a), &bytes(b), &mut out);
+        assert_eq!(out.to_vec(), bytes(&want), "{pair:?}");
+    }
+}

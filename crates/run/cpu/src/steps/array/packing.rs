@@ -5,6 +5,7 @@
 //! what a plan promises, what loading makes and what the schedule reads is the same.
 
 use super::facts::{Choice, Facts};
+use super::int8;
 use crate::layout::{index, numbers, numbers_mut};
 use kernels::{gemm, isa::LANES};
 use plan::{Operand, Plan, Step, Weight};
@@ -22,6 +23,8 @@ pub(crate) enum Packing {
     },
     /// Filters `[m, …, 1]` of `F32`, all those of the first tap first.
     Taps,
+    /// Bytes in panels.
+    Bytes(int8::Panels),
 }
 
 /// What is packed at once.
@@ -32,7 +35,7 @@ pub(crate) struct Pieces {
     /// Bytes that a piece becomes; all have the same.
     pub(crate) packed_bytes: usize,
     /// Number of pieces.
-    count: u64,
+    pub(crate) count: u64,
 }
 
 impl Packing {
@@ -40,6 +43,9 @@ impl Packing {
     /// stored.
     pub(crate) fn of(step: &Step, i: usize, plan: &Plan) -> Option<Self> {
         let Operand::Weight(_) = step.input(i) else { return None };
+        if let Some(panels) = int8::packing(step, i, plan) {
+            return Some(Self::Bytes(panels));
+        }
         match (Facts::of(step, plan)?.choice(), i) {
             (Choice::Product(product), 1) => Some(product.packing()),
             (Choice::Slide(slide), 1) => slide.packing(),
@@ -68,6 +74,7 @@ impl Packing {
                 let stored_bytes = weight.stored_bytes().0;
                 Pieces { stored_bytes, packed_bytes: index(stored_bytes), count: 1 }
             }
+            Self::Bytes(panels) => panels.pieces(weight),
         }
     }
 
@@ -79,8 +86,12 @@ impl Packing {
 
     /// Packs a piece.
     pub(crate) fn pack(self, weight: &Weight, stored: &[u8], packed: &mut [u8]) {
+        if let Self::Bytes(panels) = self {
+            return panels.pack(weight, stored, packed);
+        }
         let (stored, packed): (&[f32], &mut [f32]) = (numbers(stored), numbers_mut(packed));
         match self {
+            Self::Bytes(_) => {}
             Self::Columns => gemm::pack_rows(stored, index(weight.shape.last()), packed),
             Self::Filters { .. } => {
                 let k = index(weight.shape.iter().skip(1).product());
