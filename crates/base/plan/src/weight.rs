@@ -64,6 +64,11 @@ pub trait WeightSource: Send + Sync {
     /// If the bytes cannot be read, or the source has changed since it was opened.
     fn read_rows(&self, weight: &Weight, row: u64, out: &mut [u8]) -> Result<(), ReadError>;
 
+    /// Takes note that a weight was read for the last time: its bytes may be given up.
+    fn release(&self, weight: &Weight) {
+        let _ = weight;
+    }
+
     /// Where packed weights are kept; none unless the caller wants them kept.
     fn packs(&self) -> Option<&dyn PackStore> {
         None

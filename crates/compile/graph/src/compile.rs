@@ -1,13 +1,17 @@
 //! From a graph to a plan: order, lifetimes, places. What comes out allocates nothing: it names
 //! and sums what a backend will be granted.
+//!
+//! A step that only says that the same elements have other extents, or that reads a part of a value in
+//! one piece, is none: its result lies in its operand's bytes, and both live as long as the one that is
+//! needed longer.
 
 use crate::{
-    Fault, Graph, Input, ValueId,
-    memory::{self, Life},
+    Fault, Graph, Input, Node, ValueId,
+    memory::{self, ALIGN, Life},
     passes, verify,
 };
 use alloc::{format, vec, vec::Vec};
-use plan::{BufferId, BufferKind, Operand, Plan, Port, Slot, Step};
+use plan::{ArrayOp, BufferId, BufferKind, Op, Operand, Plan, Port, Slot, Step};
 use tensor::Bytes;
 
 /// Freezes a graph: removes dead code, gives every value its place in an arena sized for the
@@ -33,7 +37,10 @@ pub fn compile(mut graph: Graph) -> Result<Plan, Fault> {
             places[value.index()] = Some((buffer, 0));
         }
     }
-    let (values, lives) = lives(&graph, &places)?;
+    let homes = homes(&graph, &mut places);
+    let steps: Vec<&Node> =
+        graph.nodes.iter().filter(|node| homes[node.output.index()].is_own).collect();
+    let (values, lives) = lives(&graph, &steps, &homes, &places)?;
     let layout = memory::place(&lives);
     for (value, offset) in values.into_iter().zip(layout.offsets) {
         places[value.index()] = Some((arena, offset));
@@ -41,16 +48,17 @@ pub fn compile(mut graph: Graph) -> Result<Plan, Fault> {
     plan.buffers[arena.0 as usize].bytes = Bytes(layout.bytes);
 
     let slot = |value: ValueId| {
-        let (buffer, offset) = places[value.index()].expect("every value that is used has a place");
+        let home = homes[value.index()];
+        let (buffer, offset) =
+            places[home.value.index()].expect("every value that is used has a place");
         let ty = graph.ty(value);
-        Slot { buffer, offset, dtype: ty.dtype, dims: ty.dims.clone() }
+        Slot { buffer, offset: offset + home.offset, dtype: ty.dtype, dims: ty.dims.clone() }
     };
     let port = |(name, value): &(_, ValueId)| Port { name: Clone::clone(name), slot: slot(*value) };
     plan.inputs = graph.inputs.iter().map(port).collect();
     plan.outputs = graph.outputs.iter().map(port).collect();
-    plan.steps = graph
-        .nodes
-        .iter()
+    plan.steps = steps
+        .into_iter()
         .map(|node| Step {
             op: node.op,
             inputs: node
@@ -82,18 +90,77 @@ fn size(graph: &Graph, value: ValueId) -> Result<u64, Fault> {
         .ok_or_else(|| Fault::Graph(format!("{value} is larger than any memory: {ty:?}")))
 }
 
-/// Lifetimes of all values that nodes write and that are no input or output.
+/// In whose bytes a value lies, and from which byte on.
+#[derive(Clone, Copy, Debug)]
+struct Home {
+    value: ValueId,
+    offset: u64,
+    /// Whether the value has bytes of its own, which a step writes.
+    is_own: bool,
+}
+
+/// Finds the home of every value; one that an output shares is placed there.
+fn homes(graph: &Graph, places: &mut [Option<(BufferId, u64)>]) -> Vec<Home> {
+    let ids = (0..).map(ValueId).take(graph.values.len());
+    let mut homes: Vec<Home> = ids.map(|value| Home { value, offset: 0, is_own: true }).collect();
+    let inputs: Vec<ValueId> = graph.inputs.iter().map(|(_, value)| *value).collect();
+    for node in &graph.nodes {
+        let Some((operand, first)) = within(node) else { continue };
+        let (home, out) = (homes[operand.index()], node.output);
+        let offset = home.offset + first * graph.ty(operand).dtype.bytes();
+        if !offset.is_multiple_of(ALIGN) {
+            continue;
+        }
+        let Some(place) = places[out.index()] else {
+            homes[out.index()] = Home { value: home.value, offset, is_own: false };
+            continue;
+        };
+        // An output's buffer is as large as the output, and has one value's bytes.
+        let whole = size(graph, home.value).ok() == size(graph, out).ok();
+        if whole && places[home.value.index()].is_none() && !inputs.contains(&home.value) {
+            places[home.value.index()] = Some(place);
+            homes[out.index()] = Home { value: home.value, offset, is_own: false };
+        }
+    }
+    homes
+}
+
+/// The operand whose bytes hold a node's result as they are, and with which element of it the result begins.
+fn within(node: &Node) -> Option<(ValueId, u64)> {
+    let (Op::Array(op), Some(Input::Value(operand))) = (node.op, node.inputs.first()) else {
+        return None;
+    };
+    match op {
+        ArrayOp::Reshape { .. } => Some((*operand, 0)),
+        ArrayOp::View(view) => {
+            // An empty part may begin anywhere.
+            let mut step = u64::from(!view.dims.contains(&0));
+            for (&dim, &stride) in view.dims.iter().zip(view.strides.iter()).rev() {
+                if step == 0 || (dim != 1 && u64::try_from(stride).ok() != Some(step)) {
+                    return None;
+                }
+                step = step.checked_mul(dim)?;
+            }
+            Some((*operand, view.offset))
+        }
+        _ => None,
+    }
+}
+
+/// Lifetimes of all values that steps write and that are no input or output.
 fn lives(
     graph: &Graph,
+    steps: &[&Node],
+    homes: &[Home],
     places: &[Option<(BufferId, u64)>],
 ) -> Result<(Vec<ValueId>, Vec<Life>), Fault> {
     let mut ids = Vec::new();
     let mut lives: Vec<Life> = Vec::new();
     let mut of_value = vec![usize::MAX; graph.values.len()];
-    for (step, node) in graph.nodes.iter().enumerate() {
+    for (step, node) in steps.iter().enumerate() {
         for input in &node.inputs {
             if let Input::Value(value) = input
-                && let Some(life) = lives.get_mut(of_value[value.index()])
+                && let Some(life) = lives.get_mut(of_value[homes[value.index()].value.index()])
             {
                 life.last = step;
             }

@@ -23,6 +23,7 @@ mod tensor;
 mod element;
 mod external;
 mod types;
+pub mod skeleton;
 
 pub use attribute::{Attribute, AttributeKind, AttributeValue};
 pub use element::ElementType;

@@ -6,30 +6,39 @@
 //! bindings, so that only the first run with new extents pays. A network whose extents depend on
 //! what it computes runs in stages: what a stage gives decides what is imported next.
 
+mod around;
 mod array;
+mod constants;
 mod executor;
 mod file;
 mod format;
 mod host;
+mod lent;
 mod stream;
 
 pub use array::{Array, ArrayError};
 pub use import::tflite::{Profile, Variable};
+pub use lent::Lent;
 pub use stream::{Stream, StreamError};
 
 use crate::error::EngineError;
-use executor::Stages;
+use around::Around;
+use cpu::CpuBackend;
+use executor::{Inputs, Stages};
 use file::Folder;
 use format::Described;
 use host::{Host, Values};
-use import::onnx::{self, Bound, Declared, NetworkError, Output, Unsupported};
-use plan::{BufferKind, Control, Plan, Uncontrolled};
+use import::{
+    network::{Constant, Origin, Port},
+    onnx::{self, Bound, Declared, NetworkError, Output, Unsupported},
+};
+use plan::{Control, LoadError, Plan, ReadError, Uncontrolled};
 use std::{
     num::NonZeroUsize,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
 };
-use tensor::{Bytes, Shape, TensorRef, TensorType};
+use tensor::{Shape, TensorRef, TensorType, shape::RANK_MAX};
 
 /// Bindings that are kept.
 const BINDINGS_MAX: usize = 8;
@@ -44,8 +53,14 @@ pub struct Network {
     unsupported: Vec<Unsupported>,
     notices: Vec<String>,
     variables: Vec<Variable>,
+    /// The variables' values before the first run.
+    first: Vec<Array>,
+    around: Around,
     threads: NonZeroUsize,
     profile: Profile,
+    /// Made when it is first needed; all bindings share its threads.
+    backend: Mutex<Option<Arc<CpuBackend>>>,
+    /// The one that ran last is the last; only that one holds memory for runs.
     bindings: Mutex<Vec<Binding>>,
 }
 
@@ -56,7 +71,10 @@ struct Binding {
     /// Inputs that extents depend on, with their elements.
     values: Values,
     stages: Stages,
+    /// The file's outputs, then the variables' new values.
     outputs: Vec<Output>,
+    /// Elements of outputs that no stage computes.
+    known: Vec<Vec<u8>>,
 }
 
 /// What one binding takes.
@@ -97,6 +115,7 @@ impl Network {
     }
 
     fn new(folder: Folder, label: String) -> Result<Self, EngineError> {
+        let folder = Arc::new(folder);
         let described = Described::read(&folder, &label)?;
         let Described { inputs, outputs, unsupported, notices, variables } = described;
         let processors = crate::device::Limits::read().processors;
@@ -106,10 +125,13 @@ impl Network {
             outputs,
             unsupported,
             notices,
+            around: Around::now(folder.held()),
+            first: variables.iter().map(first_value).collect(),
             variables,
-            folder: Arc::new(folder),
+            folder,
             threads: NonZeroUsize::new(processors).unwrap_or(NonZeroUsize::MIN),
             profile: Profile::default(),
+            backend: Mutex::new(None),
             bindings: Mutex::new(Vec::new()),
         })
     }
@@ -117,6 +139,7 @@ impl Network {
     /// Uses this many threads from the next binding on.
     pub fn set_threads(&mut self, threads: NonZeroUsize) {
         self.threads = threads;
+        *self.backend.get_mut().unwrap_or_else(PoisonError::into_inner) = None;
         self.bindings.get_mut().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
@@ -158,7 +181,7 @@ impl Network {
         &self.notices
     }
 
-    /// The bytes of the file.
+    /// The bytes of the file; elements of large tensors, which stay in the file, are zeros.
     pub fn bytes(&self) -> &[u8] {
         self.folder.bytes()
     }
@@ -188,57 +211,72 @@ impl Network {
         inputs: &[(&str, TensorRef<'_>)],
         control: &dyn Control,
     ) -> Result<Vec<(String, Array)>, EngineError> {
-        let first = self.first_values();
-        let mut outputs = self.run_from(inputs, &first, control)?;
-        outputs.truncate(self.outputs.len());
-        Ok(outputs)
+        Ok(self.lend_with(inputs, control)?.to_arrays())
     }
 
-    /// The variables before the first run.
-    fn first_values(&self) -> Vec<Array> {
-        let array = |v: &Variable| Array::of_parts(v.dtype, None, v.dims, v.first.to_vec());
-        self.variables.iter().map(array).collect()
+    /// Runs the network and lends its outputs, which are neither copied nor moved: after the first run
+    /// with inputs of these extents, nothing is allocated.
+    ///
+    /// # Errors
+    /// As [`Network::run`].
+    pub fn lend(&self, inputs: &[(&str, TensorRef<'_>)]) -> Result<Lent<'_>, EngineError> {
+        self.lend_with(inputs, &Uncontrolled)
     }
 
-    /// Runs with these values of the variables; gives the outputs, then the variables' new values.
-    fn run_from(
+    /// As [`Network::lend`], watched and stopped through `control`.
+    ///
+    /// # Errors
+    /// As there, or if cancelled.
+    pub fn lend_with(
         &self,
         inputs: &[(&str, TensorRef<'_>)],
+        control: &dyn Control,
+    ) -> Result<Lent<'_>, EngineError> {
+        self.lend_from(inputs, &self.first, control)
+    }
+
+    /// Runs with these values of the variables.
+    fn lend_from(
+        &self,
+        given: &[(&str, TensorRef<'_>)],
         variables: &[Array],
         control: &dyn Control,
-    ) -> Result<Vec<(String, Array)>, EngineError> {
-        let mut inputs = self.ordered(inputs)?;
-        inputs.extend(variables.iter().map(Array::view));
-        let declared = inputs.iter().zip(&self.inputs);
-        let bound: Vec<Bound> = declared.map(bound).collect::<Result<_, _>>()?;
+    ) -> Result<Lent<'_>, EngineError> {
+        self.check(given)?;
+        let inputs = Inputs { given, declared: &self.inputs, variables };
         let mut bindings = self.bindings.lock().unwrap_or_else(PoisonError::into_inner);
-        let fits = |binding: &Binding| {
-            binding.bound == bound
-                && binding.values.iter().all(|(place, bytes)| inputs[*place].bytes() == &**bytes)
-        };
-        if let Some(place) = bindings.iter().position(fits) {
-            let mut binding = bindings.remove(place);
-            let outputs = binding.run(&inputs, control)?;
-            if let Some(outputs) = outputs {
-                bindings.push(binding);
-                return Ok(outputs);
+        if let Some(place) = bindings.iter().position(|binding| self.fits(binding, inputs)) {
+            bindings[place..].rotate_left(1);
+            sleep(&mut bindings, 1);
+            let last = bindings.last_mut().expect("it was found");
+            if last.run(inputs, control)? {
+                return Ok(Lent::new(bindings, self.outputs.len()));
             }
             // What a stage gave is not what the later ones were made for.
+            bindings.pop();
         }
-        let mut binding = self.bind(bound, &inputs, control)?;
-        let outputs = binding.collect(&inputs);
+        sleep(&mut bindings, 0);
+        let binding = self.bind(inputs, control)?;
         if bindings.len() >= BINDINGS_MAX {
             bindings.remove(0);
         }
         bindings.push(binding);
-        outputs
+        Ok(Lent::new(bindings, self.outputs.len()))
     }
 
-    /// The inputs in the file's order.
-    fn ordered<'t>(
-        &self,
-        inputs: &[(&str, TensorRef<'t>)],
-    ) -> Result<Vec<TensorRef<'t>>, EngineError> {
+    /// Whether a binding was made for inputs like these.
+    fn fits(&self, binding: &Binding, inputs: Inputs<'_>) -> bool {
+        let declared = self.inputs.iter().zip(&binding.bound).enumerate();
+        let mut same = declared.map(|(place, (declared, bound))| {
+            let tensor = inputs.get(place);
+            tensor.is_some_and(|tensor| self::bound((&tensor, declared)).as_ref() == Ok(bound))
+        });
+        same.all(|same| same)
+            && binding.values.iter().all(|(place, bytes)| inputs.bytes(*place) == &**bytes)
+    }
+
+    /// Sees to it that each input is given, and nothing else.
+    fn check(&self, inputs: &[(&str, TensorRef<'_>)]) -> Result<(), EngineError> {
         let refuse = |name: &str, reason: String| {
             Err(self.error(NetworkError::Input { name: name.to_owned(), reason }))
         };
@@ -248,47 +286,83 @@ impl Network {
                 return refuse(name, format!("does not exist; there are {}", known.join(", ")));
             }
         }
-        let mut ordered = Vec::with_capacity(self.inputs.len());
         for declared in &self.inputs {
-            match inputs.iter().find(|(name, _)| *name == declared.name) {
-                Some((_, tensor)) => ordered.push(*tensor),
-                None => return refuse(&declared.name, "is missing".into()),
+            if inputs.iter().all(|(name, _)| *name != declared.name) {
+                return refuse(&declared.name, "is missing".into());
             }
         }
-        Ok(ordered)
+        Ok(())
+    }
+
+    /// The backend that all bindings share.
+    fn backend(&self) -> Result<Arc<CpuBackend>, EngineError> {
+        let mut backend = self.backend.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(backend) = &*backend {
+            return Ok(Arc::clone(backend));
+        }
+        let made = Arc::new(CpuBackend::new(self.threads).map_err(EngineError::Threads)?);
+        *backend = Some(Arc::clone(&made));
+        Ok(made)
     }
 
     /// Imports the network for these inputs and runs it once.
-    fn bind(
-        &self,
-        bound: Vec<Bound>,
-        inputs: &[TensorRef<'_>],
-        control: &dyn Control,
-    ) -> Result<Binding, EngineError> {
-        let mut host = Host::new(&self.folder, Some(inputs), self.threads, control);
-        let imported = self.import(&bound, &mut host);
+    fn bind(&self, inputs: Inputs<'_>, control: &dyn Control) -> Result<Binding, EngineError> {
+        let mut bounds = Vec::with_capacity(self.inputs.len());
+        for (place, declared) in self.inputs.iter().enumerate() {
+            let tensor = inputs.get(place).expect("`check` has seen it");
+            bounds.push(bound((&tensor, declared)).map_err(|source| self.error(source))?);
+        }
+        let backend = self.backend()?;
+        let mut host = Host::new(&self.folder, Some(inputs), &backend, control);
+        let imported = self.import(&bounds, &mut host);
         if let Some(error) = host.failed.take() {
             return Err(error);
         }
         let imported = imported?;
-        host.stages.push(&self.folder, imported.stage, self.threads)?;
-        let last = host.stages.len() - 1;
-        host.stages.run(last, inputs, control)?;
+        host.stage(imported.stage)?;
         let (values, stages) = host.finish();
-        Ok(Binding { bound, values, stages, outputs: imported.outputs })
+        let outputs = imported.outputs;
+        let known = outputs.iter().map(|output| self.known(output, inputs));
+        let known = known.collect::<Result<_, _>>()?;
+        Ok(Binding { bound: bounds, values, stages, outputs, known })
+    }
+
+    /// The elements of an output that no stage computes.
+    fn known(&self, output: &Output, inputs: Inputs<'_>) -> Result<Vec<u8>, EngineError> {
+        Ok(match &output.port {
+            Port::Live(Origin::Stage { .. }) => Vec::new(),
+            Port::Live(Origin::Input(place)) => inputs.bytes(*place).to_vec(),
+            Port::Constant(Constant::Bytes(bytes)) => bytes.to_vec(),
+            Port::Constant(Constant::Splat(one)) => {
+                let size = output.dims.elements().unwrap_or(0) * output.dtype.bytes();
+                let size = usize::try_from(size).unwrap_or(usize::MAX);
+                let width = usize::try_from(output.dtype.bytes()).unwrap_or(8);
+                one[..width].iter().copied().cycle().take(size).collect()
+            }
+            Port::Constant(Constant::Stored(stored)) => {
+                let read = self.folder.find(stored).and_then(|piece| piece.whole());
+                read.map(|bytes| bytes.to_vec()).map_err(|error| {
+                    let (tensor, reason) = (output.name.clone(), error.to_string());
+                    EngineError::Load(LoadError::Read(ReadError { tensor, reason }))
+                })?
+            }
+        })
     }
 
     /// What the spans of a trace stand for, of the binding that ran last; empty before a run.
     pub fn units(&self) -> Vec<plan::Unit> {
         let bindings = self.bindings.lock().unwrap_or_else(PoisonError::into_inner);
-        bindings.last().map_or_else(Vec::new, |last| last.stages.units().cloned().collect())
+        bindings.last().map_or_else(Vec::new, |last| last.stages.units())
     }
 
     /// What the binding that ran last was promised to take; none before a run.
     pub fn promise(&self) -> Option<plan::Promise> {
         let bindings = self.bindings.lock().unwrap_or_else(PoisonError::into_inner);
-        let stages = &bindings.last()?.stages;
-        Some(plan::Promise::of(stages.plans().flat_map(|plan| &plan.buffers)))
+        let plans = || bindings.last().into_iter().flat_map(|last| last.stages.plans());
+        bindings.last()?;
+        let steps = plans().map(|plan| plan.steps.len()).sum();
+        let around = self.around.buffers(steps, self.threads.get());
+        Some(plan::Promise::of(plans().flat_map(|plan| &plan.buffers).chain(&around)))
     }
 
     fn import(&self, bound: &[Bound], host: &mut Host<'_>) -> Result<onnx::Imported, EngineError> {
@@ -302,19 +376,22 @@ impl Network {
     /// As [`Network::run`], and if a free extent is not given.
     pub fn plan(&self, shapes: &[(&str, Shape)]) -> Result<NetworkPlan, EngineError> {
         let bound = self.bound(shapes)?;
-        let mut host = Host::new(&self.folder, None, self.threads, &Uncontrolled);
+        let backend = self.backend()?;
+        let mut host = Host::new(&self.folder, None, &backend, &Uncontrolled);
         let mut pending = None;
         match self.import(&bound, &mut host) {
-            Ok(imported) => host.stages.push(&self.folder, imported.stage, self.threads)?,
+            Ok(imported) => host.stage(imported.stage)?,
             Err(EngineError::Network { source: NetworkError::Pending { node, op }, .. }) => {
                 pending = Some(format!("{node} ({op})"));
             }
             Err(error) => return Err(error),
         }
-        let (graphs, mut stages) = host.stages.describe();
-        let bytes = Bytes(self.folder.bytes().len() as u64);
-        if let Some(first) = stages.first_mut() {
-            first.name("file".into(), BufferKind::PackedWeights, bytes);
+        let (graphs, mut stages): (Vec<String>, Vec<Plan>) = host.planned.into_iter().unzip();
+        let steps = stages.iter().map(|plan| plan.steps.len()).sum();
+        let around = self.around.buffers(steps, self.threads.get());
+        match stages.first_mut() {
+            Some(first) => first.buffers.extend(around),
+            None => stages.push(Plan { buffers: around.into(), ..Plan::default() }),
         }
         Ok(NetworkPlan { stages, graphs, pending })
     }
@@ -359,55 +436,69 @@ impl Network {
     }
 }
 
+/// A variable before the first run.
+fn first_value(variable: &Variable) -> Array {
+    Array::of_parts(variable.dtype, None, variable.dims, variable.first.to_vec())
+}
+
+/// Gives back the memory for runs of all bindings but the last `awake`.
+fn sleep(bindings: &mut [Binding], awake: usize) {
+    let asleep = bindings.len().saturating_sub(awake);
+    bindings[..asleep].iter_mut().for_each(|binding| binding.stages.sleep());
+}
+
 /// The type of an input. One number fits whatever the rank of the one number that is declared.
-fn bound((tensor, declared): (&TensorRef<'_>, &Declared)) -> Result<Bound, EngineError> {
+fn bound((tensor, declared): (&TensorRef<'_>, &Declared)) -> Result<Bound, NetworkError> {
     let own = tensor.shape();
     let dims = match &declared.dims {
         Some(dims)
             if own.elements() == Some(1)
                 && dims.iter().all(|dim| *dim == onnx::Extent::Fixed(1)) =>
         {
-            Shape::new(&vec![1; dims.len()]).unwrap_or(own)
+            [1; RANK_MAX].get(..dims.len()).and_then(Shape::new).unwrap_or(own)
         }
         _ => own,
     };
     match tensor.ty() {
         TensorType::Plain(dtype) => Ok(Bound { dtype, dims }),
-        TensorType::Block(block) => Err(EngineError::Network {
-            file: String::new(),
-            source: NetworkError::Input {
-                name: String::new(),
-                reason: format!("blocks of {block} are no array"),
-            },
-        }),
+        TensorType::Block(block) => {
+            let reason = format!("blocks of {block} are no array");
+            Err(NetworkError::Input { name: declared.name.clone(), reason })
+        }
     }
 }
 
 impl Binding {
-    /// Runs all stages; none if what one of them gave decides otherwise than before.
-    fn run(
-        &mut self,
-        inputs: &[TensorRef<'_>],
-        control: &dyn Control,
-    ) -> Result<Option<Vec<(String, Array)>>, EngineError> {
+    /// Runs all stages; false if what one of them gave decides otherwise than before.
+    fn run(&mut self, inputs: Inputs<'_>, control: &dyn Control) -> Result<bool, EngineError> {
         for stage in 0..self.stages.len() {
             self.stages.run(stage, inputs, control)?;
             if !self.stages.is_as_expected(stage) {
-                return Ok(None);
+                return Ok(false);
             }
         }
-        self.collect(inputs).map(Some)
+        for (output, known) in self.outputs.iter().zip(&mut self.known) {
+            if let Port::Live(Origin::Input(place)) = output.port {
+                known.clear();
+                known.extend_from_slice(inputs.bytes(place));
+            }
+        }
+        Ok(true)
     }
 
-    /// The outputs after the last stage.
-    fn collect(&mut self, inputs: &[TensorRef<'_>]) -> Result<Vec<(String, Array)>, EngineError> {
-        let mut list = Vec::with_capacity(self.outputs.len());
-        for output in &self.outputs {
-            let bytes = self.stages.port(output, inputs)?;
-            let array = Array::of_parts(output.dtype, output.narrow, output.dims, bytes);
-            list.push((output.name.clone(), array));
+    /// The elements of an output after a run.
+    fn elements(&self, place: usize) -> Option<&[u8]> {
+        match self.outputs.get(place)?.port {
+            Port::Live(Origin::Stage { stage, output }) => self.stages.output(stage, output),
+            Port::Live(Origin::Input(_)) | Port::Constant(_) => {
+                self.known.get(place).map(Vec::as_slice)
+            }
         }
-        Ok(list)
+    }
+
+    fn view(&self, place: usize) -> Option<TensorRef<'_>> {
+        let output = self.outputs.get(place)?;
+        TensorRef::new(output.dtype.into(), output.dims, self.elements(place)?).ok()
     }
 }
 

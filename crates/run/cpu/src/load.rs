@@ -11,6 +11,7 @@ use crate::steps::Packing;
 use crate::weights::{Held, Placement};
 use kernels::isa::LANES;
 use plan::{Control, LoadError, Plan, ReadError, Weight, WeightSource};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use tensor::{Bytes, decode_row};
@@ -89,6 +90,11 @@ pub(crate) fn load(
         total: kept().map(|(id, _)| weight(id).stored_bytes().0).sum(),
         failed: Mutex::new(None),
     };
+    // What is looked up while running is read for ever.
+    let mut reads: BTreeMap<&str, usize> = BTreeMap::new();
+    for (id, _) in placement.iter() {
+        *reads.entry(&weight(id).tensor).or_default() += 1;
+    }
     for (id, held) in kept() {
         let weight = weight(id);
         match held {
@@ -107,6 +113,12 @@ pub(crate) fn load(
                 pack_array(&load, weight, packing, &mut out[start..start + bytes], team, &parts);
             }
             Held::Source => {}
+        }
+        if let Some(left) = reads.get_mut(weight.tensor.as_str()) {
+            *left -= 1;
+            if *left == 0 {
+                source.release(weight);
+            }
         }
         load.report();
         if !load.goes_on() {

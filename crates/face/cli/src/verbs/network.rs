@@ -7,9 +7,10 @@ use crate::{
     failure::{Exit, Failure, Result},
     output::{Output, say},
 };
-use engine::Network;
+use engine::{Network, network::NetworkPlan};
 use formats::npy::{self, Npy};
-use ledge::{Array, Bytes};
+use import::onnx;
+use ledge::{Array, BufferKind, Bytes};
 use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
@@ -134,12 +135,61 @@ fn print(outputs: &[(String, Array)]) -> Result<()> {
     output.finish()
 }
 
+/// What a plan takes, with the arrays that this program holds beside it: inputs as they were read, and
+/// outputs as they will be written.
+fn promise(planned: &mut NetworkPlan) -> plan::Promise {
+    let ports: Bytes = planned.stages.iter().map(|plan| plan.bytes_of(BufferKind::Io)).sum();
+    if let Some(first) = planned.stages.first_mut() {
+        first.name("arrays".into(), BufferKind::Io, ports);
+    }
+    planned.promise()
+}
+
+/// The largest extents below these with which the network fits, tried in sixteenths.
+fn fitting(network: &Network, shapes: &[(&str, Shape)], have: Bytes) -> Option<String> {
+    let free = |name: &str, i: usize| {
+        let declared = network.inputs().iter().find(|declared| declared.name == name);
+        let dims = declared.and_then(|declared| declared.dims.as_ref());
+        dims.is_none_or(|dims| !matches!(dims.get(i), Some(onnx::Extent::Fixed(_))))
+    };
+    // What is large is an extent in space or time; networks want these in multiples of 32.
+    let smaller = |extent: u64, sixteenths: u64| match extent * sixteenths / 16 {
+        part if extent >= 64 => (part / 32 * 32).max(32),
+        part => part.max(1),
+    };
+    (1..16).rev().find_map(|sixteenths| {
+        let mut list = Vec::new();
+        for (name, shape) in shapes {
+            let dims: Vec<u64> = shape
+                .iter()
+                .enumerate()
+                .map(|(i, &n)| if free(name, i) { smaller(n, sixteenths) } else { n })
+                .collect();
+            list.push((*name, Shape::new(&dims)?));
+        }
+        if list.as_slice() == shapes {
+            return None;
+        }
+        let need = promise(&mut network.plan(&list).ok()?).total();
+        let flags = list.iter().map(|(name, shape)| {
+            let dims: Vec<String> = shape.iter().map(u64::to_string).collect();
+            format!("--shape {name}={}", dims.join(","))
+        });
+        (need <= have).then(|| format!("{} takes {need}", flags.collect::<Vec<_>>().join(" ")))
+    })
+}
+
 /// Says what a binding takes.
-pub(super) fn plan(args: &Plan, scene: &Scene, network: &Network) -> Result<()> {
+pub(super) fn plan(args: &Plan, scene: &Scene, network: &mut Network) -> Result<()> {
     let shapes: Vec<_> = args.shape.iter().map(|(name, shape)| (name.as_str(), *shape)).collect();
     let threads: Option<NonZeroUsize> = args.model.threads;
-    let planned = network.plan(&shapes)?;
-    let promise = planned.promise();
+    if let Some(threads) = threads {
+        network.set_threads(threads);
+    }
+    let mut planned = network.plan(&shapes).map_err(|error| {
+        Failure::from(error).hint("--shape NAME=1,3,224,224 gives an input's extents")
+    })?;
+    let promise = promise(&mut planned);
     let fits = args.model.memory.is_none_or(|memory| promise.total() <= memory);
     let buffers = || planned.stages.iter().flat_map(|plan| &plan.buffers);
     let mut output = Output::stdout();
@@ -185,12 +235,14 @@ pub(super) fn plan(args: &Plan, scene: &Scene, network: &Network) -> Result<()> 
     }
     let need = promise.total();
     let have = args.model.memory.unwrap_or_default();
+    let way_out = fitting(network, &shapes, have);
+    let way_out = way_out.unwrap_or_else(|| "smaller extents with --shape, or more memory".into());
     Err(Failure::new(
         Exit::DoesNotFit,
         format!("does not fit: {need} are needed, {have} may be taken"),
     )
     .at("--memory")
-    .hint("smaller extents with --shape, or more memory"))
+    .hint(way_out))
 }
 
 /// Prints the graphs that are run.

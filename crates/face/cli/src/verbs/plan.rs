@@ -25,8 +25,8 @@ enum Detail {
 
 /// Plans, and says whether it fits.
 pub(crate) fn run(args: &Plan, scene: &Scene) -> Result<()> {
-    if let Some(network) = model::open_network(args.path.as_deref())? {
-        return network::plan(args, scene, &network);
+    if let Some(mut network) = model::open_network(args.path.as_deref())? {
+        return network::plan(args, scene, &mut network);
     }
     let file = model::open(args.path.as_deref())?;
     let request = model::request(&args.model);

@@ -141,3 +141,20 @@ fn without_another_runtime_a_network_is_measured_alone() {
     assert!(output.status.success(), "{}", stderr(&output));
     assert!(stderr(&output).contains("nothing to compare with"), "{}", stderr(&output));
 }
+
+#[test]
+fn a_plan_that_does_not_fit_tells_extents_that_do() {
+    let folder = scratch("plan-network");
+    let path = folder.join("add.onnx");
+    fs::write(&path, ADD).expect("written");
+    let shapes = ["--shape", "a=8000000", "--shape", "b=8000000"];
+    let plan =
+        |memory: &str| ledge(&[&["plan", words(&path), "--memory", memory], &shapes[..]].concat());
+    let large = plan("1GiB");
+    assert!(large.status.success(), "{}", stderr(&large));
+    assert!(stdout(&large).contains("program"), "{}", stdout(&large));
+    let small = plan("140MiB");
+    assert_eq!(small.status.code(), Some(4));
+    assert!(stderr(&small).contains("--shape a=5"), "{}", stderr(&small));
+    assert!(stderr(&small).contains("MiB"), "{}", stderr(&small));
+}

@@ -1,15 +1,16 @@
 //! The formats of networks, told apart by their first bytes; behind this file there is one form of
 //! inputs, outputs and imports for all of them.
 
-use super::{file::Folder, host::Host};
+use super::{executor::Inputs, file::Folder, host::Host};
 use crate::error::EngineError;
+use cpu::CpuBackend;
 use formats::{Kind, sniff};
 use import::{
     onnx::{self, Bound, Declared, Imported, NetworkError, Unsupported},
     tflite::{self, Profile, Variable},
 };
 use plan::Uncontrolled;
-use std::num::NonZeroUsize;
+use std::{num::NonZeroUsize, sync::Arc};
 
 /// What a file says of itself.
 #[derive(Debug)]
@@ -44,12 +45,13 @@ fn refused(label: &str) -> impl Fn(NetworkError) -> EngineError + '_ {
 
 impl Described {
     /// Reads a file without its weights.
-    pub(super) fn read(folder: &Folder, label: &str) -> Result<Self, EngineError> {
+    pub(super) fn read(folder: &Arc<Folder>, label: &str) -> Result<Self, EngineError> {
         let file = folder.bytes();
         if is_tflite(file) {
             let model = formats::tflite::Model::parse(file).map_err(broken(label))?;
             let network = tflite::Network::new(file, &model);
-            let mut host = Host::new(folder, Some(&[]), NonZeroUsize::MIN, &Uncontrolled);
+            let alone = CpuBackend::new(NonZeroUsize::MIN).map_err(EngineError::Threads)?;
+            let mut host = Host::new(folder, Some(Inputs::default()), &alone, &Uncontrolled);
             let (variables, unsupported) = match network.variables(&mut host) {
                 Ok(variables) => (variables, Vec::new()),
                 Err(NetworkError::Unsupported(list)) => (Vec::new(), list),

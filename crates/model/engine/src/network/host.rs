@@ -1,10 +1,14 @@
 //! What an importer is served with: constants evaluated, files read, stages run.
 
-use super::{executor::Stages, file::Folder};
+use super::{
+    executor::{self, Inputs, Stages},
+    file::Folder,
+};
 use crate::error::EngineError;
+use cpu::CpuBackend;
 use import::network::{self, HostError, Origin, Stage, Stored};
-use plan::{ArrayOp, Control};
-use std::{num::NonZeroUsize, sync::Arc};
+use plan::{ArrayOp, Control, Plan};
+use std::sync::Arc;
 use tensor::{DType, Shape, TensorRef};
 
 /// Inputs that became part of a binding, with their elements.
@@ -12,31 +16,35 @@ pub(super) type Values = Vec<(usize, Arc<[u8]>)>;
 
 /// Serves one import.
 pub(super) struct Host<'n> {
-    folder: &'n Folder,
+    folder: &'n Arc<Folder>,
     /// None where nothing is run, only planned.
-    inputs: Option<&'n [TensorRef<'n>]>,
-    threads: NonZeroUsize,
+    inputs: Option<Inputs<'n>>,
+    backend: &'n CpuBackend,
     control: &'n dyn Control,
     values: Values,
     pub(super) stages: Stages,
+    /// Where nothing is run: each stage's graph as text, and its plan.
+    pub(super) planned: Vec<(String, Plan)>,
     /// Why a stage could not be run.
     pub(super) failed: Option<EngineError>,
 }
 
 impl<'n> Host<'n> {
+    /// A host that runs stages on these inputs; without inputs it plans them.
     pub(super) fn new(
-        folder: &'n Folder,
-        inputs: Option<&'n [TensorRef<'n>]>,
-        threads: NonZeroUsize,
+        folder: &'n Arc<Folder>,
+        inputs: Option<Inputs<'n>>,
+        backend: &'n CpuBackend,
         control: &'n dyn Control,
     ) -> Self {
         Self {
             folder,
             inputs,
-            threads,
+            backend,
             control,
             values: Vec::new(),
             stages: Stages::default(),
+            planned: Vec::new(),
             failed: None,
         }
     }
@@ -44,6 +52,17 @@ impl<'n> Host<'n> {
     /// Inputs that became part of the binding, and the stages that were built.
     pub(super) fn finish(self) -> (Values, Stages) {
         (self.values, self.stages)
+    }
+
+    /// Loads a stage and runs it, or only plans it.
+    pub(super) fn stage(&mut self, stage: Stage) -> Result<(), EngineError> {
+        let Some(inputs) = self.inputs else {
+            let text = graph::text::print(&stage.graph);
+            self.planned.push((text, executor::compile(stage.graph, self.backend)?));
+            return Ok(());
+        };
+        self.stages.push(self.folder, stage, self.backend)?;
+        self.stages.run(self.stages.len() - 1, inputs, self.control)
     }
 }
 
@@ -59,8 +78,7 @@ impl network::Host for Host<'_> {
     }
 
     fn read(&mut self, stored: &Stored) -> Result<Arc<[u8]>, HostError> {
-        let (file, range) = self.folder.find(stored)?;
-        Ok(file[range].into())
+        self.folder.find(stored)?.whole()
     }
 
     fn input(&mut self, place: usize) -> Result<Arc<[u8]>, HostError> {
@@ -68,7 +86,8 @@ impl network::Host for Host<'_> {
             return Ok(bytes.clone());
         }
         let inputs = self.inputs.ok_or(HostError::Pending)?;
-        let bytes: Arc<[u8]> = inputs.get(place).ok_or(HostError::Pending)?.bytes().into();
+        let input = inputs.get(place).ok_or(HostError::Pending)?;
+        let bytes: Arc<[u8]> = input.bytes().into();
         self.values.push((place, bytes.clone()));
         Ok(bytes)
     }
@@ -81,21 +100,12 @@ impl network::Host for Host<'_> {
     }
 
     fn run(&mut self, stage: Stage, wanted: &[usize]) -> Result<Vec<Arc<[u8]>>, HostError> {
-        let pushed = self.stages.push(self.folder, stage, self.threads);
-        let number = self.stages.len().saturating_sub(1);
-        let ran = pushed.and_then(|()| match self.inputs {
-            Some(inputs) => self.stages.run(number, inputs, self.control).map(Some),
-            None => Ok(None),
-        });
-        match ran {
-            Ok(Some(())) => {}
-            Ok(None) => return Err(HostError::Pending),
-            Err(error) => {
-                let reason = crate::error::chain(&error);
-                self.failed = Some(error);
-                return Err(HostError::Stage(reason));
-            }
+        if let Err(error) = self.stage(stage) {
+            let reason = crate::error::chain(&error);
+            self.failed = Some(error);
+            return Err(HostError::Stage(reason));
         }
+        let number = self.stages.len().checked_sub(1).ok_or(HostError::Pending)?;
         wanted.iter().map(|&output| self.stages.expect(number, output)).collect()
     }
 }

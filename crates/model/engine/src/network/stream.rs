@@ -45,7 +45,7 @@ impl Network {
             let (input, output) = (input.name.clone(), output.name.clone());
             Some(Pair { input, output, state: None })
         });
-        Stream { network: self, pairs: pairs.collect(), variables: self.first_values() }
+        Stream { network: self, pairs: pairs.collect(), variables: self.first.clone() }
     }
 }
 
@@ -99,7 +99,7 @@ impl Stream<'_> {
 
     /// Begins anew.
     pub fn reset(&mut self) {
-        self.variables = self.network.first_values();
+        self.variables = self.network.first.clone();
         for pair in &mut self.pairs {
             pair.state = None;
         }
@@ -126,9 +126,9 @@ impl Stream<'_> {
                 all.push((&pair.input, state.view()));
             }
         }
-        let mut outputs = self.network.run_from(&all, &self.variables, &Uncontrolled)?;
-        let kept = outputs.split_off(self.network.outputs().len());
-        self.variables = kept.into_iter().map(|(_, array)| array).collect();
+        let lent = self.network.lend_from(&all, &self.variables, &Uncontrolled)?;
+        let (outputs, variables) = (lent.to_arrays(), lent.variables());
+        self.variables = variables;
         for pair in &mut self.pairs {
             if let Some((_, array)) = outputs.iter().find(|(name, _)| *name == pair.output) {
                 pair.state = Some(array.clone());

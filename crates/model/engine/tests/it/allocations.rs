@@ -33,6 +33,13 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
+/// Allocations of this thread while `job` runs.
+pub(crate) fn counted(job: impl FnOnce()) -> u64 {
+    let before = COUNT.with(Cell::get);
+    job();
+    COUNT.with(Cell::get) - before
+}
+
 /// Notes what ran when.
 struct Traced(Recorder);
 

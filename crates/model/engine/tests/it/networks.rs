@@ -1,10 +1,12 @@
 //! Networks from bytes to outputs: bindings, stages, states, and files that break the rules.
 
+use crate::allocations::counted;
 use import::onnx::NetworkError;
 use ledge_engine::{
     EngineError,
     network::{Array, Network},
 };
+use std::num::NonZeroUsize;
 
 /// A protobuf message in the making.
 #[derive(Clone, Default)]
@@ -106,8 +108,8 @@ fn each_binding_has_its_own_extents() {
     }
 }
 
-#[test]
-fn extents_that_follow_from_data_are_run_for() {
+/// What is not zero in `2 a`, by stages.
+fn found() -> Network {
     let nodes = [
         node("twice", "Add", &["a", "a"], &["d"], &[]),
         node("where", "NonZero", &["d"], &["index"], &[]),
@@ -115,7 +117,12 @@ fn extents_that_follow_from_data_are_run_for() {
         node("pick", "GatherND", &["d", "rows"], &["found"], &[]),
     ];
     let g = graph(&nodes, &[value("a", 1, &[-1])], &[value("found", 1, &[-2])]);
-    let network = Network::from_bytes(model(17, &g)).unwrap();
+    Network::from_bytes(model(17, &g)).unwrap()
+}
+
+#[test]
+fn extents_that_follow_from_data_are_run_for() {
+    let network = found();
     for (a, want) in [
         (vec![1.0, 0.0, 2.0], vec![2.0, 4.0]),
         (vec![0.0, 0.0, 5.0], vec![10.0]),
@@ -127,6 +134,59 @@ fn extents_that_follow_from_data_are_run_for() {
     }
     let planned = network.plan(&[("a", tensor::Shape::new(&[3]).unwrap())]).unwrap();
     assert!(planned.pending.unwrap().contains("where"));
+}
+
+#[test]
+fn running_a_known_binding_again_allocates_nothing() {
+    let weight = Proto::default().int(1, 64).int(1, 4096).int(2, 1).text(8, "w");
+    let weight = weight.bytes(9, &[0; 64 * 4096 * 4]);
+    let nodes = [
+        node("product", "MatMul", &["a", "w"], &["p"], &[]),
+        node("relu", "Relu", &["p"], &["r"], &[]),
+        node("same", "Identity", &["a"], &["again"], &[]),
+        node("share", "Softmax", &["r"], &["y"], &[]),
+    ];
+    let outputs = [value("y", 1, &[2, 4096]), value("again", 1, &[2, 64])];
+    let g = graph(&nodes, &[value("a", 1, &[2, 64])], &outputs).bytes(5, &weight.0);
+    let plain = Network::from_bytes(model(17, &g)).unwrap();
+    let row = Array::from_f32(&[2, 64], &[0.5; 128]).unwrap();
+    let some = f32s(&[3.0, 0.0, 4.0, 0.0]);
+    for (mut network, input, output) in [(plain, row, "y"), (found(), some, "found")] {
+        network.set_threads(NonZeroUsize::MIN);
+        let inputs = [("a", input.view())];
+        let first = network.run(&inputs).unwrap();
+        let count = counted(|| {
+            for _ in 0..3 {
+                let lent = network.lend(&inputs).unwrap();
+                assert_eq!(lent.get(output).unwrap().bytes(), first[0].1.bytes());
+            }
+        });
+        assert_eq!(count, 0, "{output}");
+        assert_eq!(network.lend(&inputs).unwrap().to_arrays(), first);
+    }
+}
+
+#[test]
+fn large_weights_stay_in_the_file_until_they_are_packed() {
+    let folder = std::env::temp_dir().join(format!("ledge-networks-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let path = folder.join("large.onnx");
+    let elements: Vec<u8> = (0..40_000u16).flat_map(|i| f32::from(i).to_le_bytes()).collect();
+    let weight = Proto::default().int(1, 40_000).int(2, 1).text(8, "w").bytes(9, &elements);
+    let add = node("add", "Add", &["a", "w"], &["sum"], &[]);
+    let g = graph(&[add], &[value("a", 1, &[1])], &[value("sum", 1, &[40_000])]);
+    std::fs::write(&path, model(17, &g.bytes(5, &weight.0))).unwrap();
+    let network = Network::open(&path).unwrap();
+    let held = network.bytes();
+    assert!(held.iter().filter(|&&byte| byte != 0).count() < 10_000);
+    let a = f32s(&[0.25]);
+    let out = network.run(&[("a", a.view())]).unwrap();
+    let sums = out[0].1.to_f32().unwrap();
+    assert!(sums.iter().zip(0..40_000u16).all(|(sum, i)| *sum == f32::from(i) + 0.25));
+    // Another folder entry of that name, and the file that was opened is still read.
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(network.run(&[("a", a.view())]).unwrap(), out);
+    std::fs::remove_dir_all(&folder).unwrap();
 }
 
 #[test]

@@ -63,7 +63,12 @@ pub(super) fn run(args: &Bench, scene: &Scene, begin: Instant, mut network: Netw
     for _ in 0..traced {
         network.run_with(&views, &super::kernels::Traced(&watch, &recorder))?;
     }
-    let promised = network.promise().map(ledge::Promise::total);
+    let arrays = |list: &[(String, Array)]| -> usize {
+        list.iter().map(|(_, array)| array.bytes().len()).sum()
+    };
+    // The arrays of this program, as `ledge plan` counts them.
+    let arrays = Bytes((arrays(&inputs) + arrays(&outputs)) as u64);
+    let promised = network.promise().map(|promise| Bytes(promise.total().0 + arrays.0));
     let limits = Limits::measure(args.model.threads)?;
     drop(watch);
     let found = Found {

@@ -1,0 +1,43 @@
+//! What a network takes beside its plans: the part of its file that is held, and the program itself.
+//!
+//! The program is what the process held when the file had been read, and what comes later: code that is
+//! touched for the first time, tables of the import and of the schedule, stacks. How much that is was
+//! measured over real networks; `cargo xtask conformance memory` holds the sum to their peaks.
+
+use crate::device;
+use plan::{Buffer, BufferKind};
+use tensor::Bytes;
+
+/// Code and tables that any network touches after its file was read.
+const LATER: Bytes = Bytes::kib(2048);
+/// What each thread adds.
+const THREAD_LATER: Bytes = Bytes::kib(64);
+/// Tables of each step, in the graph, the plan and the schedule.
+const STEP: Bytes = Bytes::kib(4);
+
+/// What there was when the file had been read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Around {
+    resident: Bytes,
+    held: Bytes,
+}
+
+impl Around {
+    /// Looks now, when so much of the file is held.
+    pub(super) fn now(held: Bytes) -> Self {
+        let resident = device::resident().map_or(Bytes::ZERO, |resident| resident.now);
+        Self { resident, held }
+    }
+
+    /// The needs of so many steps on so many threads.
+    pub(super) fn buffers(&self, steps: usize, threads: usize) -> [Buffer; 2] {
+        let later = LATER.0 + THREAD_LATER.0 * threads as u64 + STEP.0 * steps as u64;
+        let program = Bytes(self.resident.saturating_sub(self.held).0 + later);
+        [("file", self.held), ("program", program)].map(|(name, bytes)| Buffer {
+            name: name.into(),
+            kind: BufferKind::Program,
+            bytes,
+            align: 64,
+        })
+    }
+}
