@@ -31,6 +31,7 @@ Checks and chores of the workspace.
   cargo xtask synth NAME TYPE --out FILE
                                     writes a model of real shapes with random weights
   cargo xtask peers lm [--models …] Ledge beside llama.cpp, alternately, with targets
+  cargo xtask peers networks [--only …]   Ledge beside ONNX Runtime and LiteRT, with targets
   cargo xtask size                  builds the program and holds its size to the limit
   cargo xtask features              checks that each feature compiles alone
   cargo xtask fuzz [TARGET…] [--seconds N]   each reader on damaged input, 600 s unless told

@@ -1,4 +1,5 @@
-//! `cargo xtask peers lm`: Ledge beside llama.cpp, on the same files, in the same minutes.
+//! `cargo xtask peers lm`: Ledge beside llama.cpp, on the same files, in the same minutes; and
+//! `cargo xtask peers networks`, which a file of its own has.
 //!
 //! Memory rates of rented machines change by a factor of two within minutes, so that only ratios of
 //! runs that follow each other count: the peer and Ledge run alternately, each with a process of its
@@ -6,6 +7,7 @@
 //! configuration, found beforehand by trying. The exit code is 1 where a target is missed.
 
 mod environment;
+mod networks;
 mod table;
 
 use std::{
@@ -119,7 +121,8 @@ struct Settings {
 
 const USAGE: &str = "\
 write: peers lm [--models NAME-TYPE|FILE,…] [--folder DIR] [--only prompt,decode,deep] [--rounds N]
-                [--threads N] [--python PYTHON] [--ledge PROGRAM] [--under \"COMMAND\"] [--json FILE]";
+                [--threads N] [--python PYTHON] [--ledge PROGRAM] [--under \"COMMAND\"] [--json FILE]
+   or: peers networks …";
 
 impl Settings {
     fn read(root: &Path, args: &[&str]) -> Result<Self> {
@@ -167,6 +170,9 @@ impl Settings {
 /// # Errors
 /// If the arguments are wrong, the environment cannot be made, or a side does not run at all.
 pub(crate) fn run(root: &Path, args: &[&str]) -> Result<Verdict> {
+    if let ["networks", args @ ..] = args {
+        return networks::run(root, args);
+    }
     let settings = Settings::read(root, args)?;
     let metadata = metadata(root)?;
     let target = metadata["target_directory"].as_str().context("no target folder")?;

@@ -74,7 +74,8 @@ fn install(folder: &Path) -> Result<PathBuf> {
     Ok(python)
 }
 
-fn succeed(command: &mut Command) -> Result<()> {
+/// Runs a program that must succeed.
+pub(super) fn succeed(command: &mut Command) -> Result<()> {
     let shown = format!("{command:?}");
     let status = command.status().with_context(|| shown.clone())?;
     ensure!(status.success(), "{shown}: {status}");
