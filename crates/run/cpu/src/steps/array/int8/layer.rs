@@ -9,6 +9,9 @@ use plan::array::{Conv, Requant};
 use plan::{ArrayOp, Op, Operand, Plan, Step};
 use tensor::DType;
 
+/// Bytes beyond which the lines that one line of a result reads are not copied.
+const BAND_MAX: usize = 1 << 30;
+
 /// A product or a convolution of bytes with constant weights.
 #[derive(Clone, Debug)]
 pub(super) struct Layer {
@@ -127,11 +130,17 @@ impl Layer {
         let kernel = pair(&conv.kernel, 1)?;
         let (strides, dilations) = (pair(&conv.strides, 1)?, pair(&conv.dilations, 1)?);
         let (before, after) = (pair(&conv.before, 0)?, pair(&conv.after, 0)?);
-        let mut out = [0; 2];
+        let (mut out, mut spans, mut reach) = ([0; 2], [0; 2], [0usize; 2]);
         for d in 0..2 {
-            let span = dilations[d] * kernel[d].checked_sub(1)? + 1;
-            let room = (image[d] + before[d] + after[d]).checked_sub(span)?;
+            spans[d] = dilations[d] * kernel[d].checked_sub(1)? + 1;
+            let room = (image[d] + before[d] + after[d]).checked_sub(spans[d])?;
             out[d] = room.checked_div(strides[d])? + 1;
+            reach[d] = (out[d] - 1).checked_mul(strides[d])?.checked_add(spans[d])?;
+        }
+        // What one line of the result reads is copied with its border.
+        let band = reach[1].checked_mul(channels)?.checked_mul(spans[0])?;
+        if band > BAND_MAX {
+            return None;
         }
         let (groups, outputs) = (usize::try_from(conv.groups).ok()?, w[0]);
         let empty = images == 0 || channels == 0 || outputs == 0 || groups == 0;
