@@ -14,9 +14,11 @@ extern crate alloc;
 pub mod compile;
 pub mod memory;
 pub mod ops;
+pub mod partition;
 pub mod passes;
 pub mod text;
 pub mod verify;
+pub mod work;
 
 mod graph;
 

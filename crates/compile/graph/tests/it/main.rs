@@ -2,6 +2,7 @@
 
 mod array;
 mod memory;
+mod partition;
 mod text;
 
 /// One layer of a small decoder with every sequence-model operator.
