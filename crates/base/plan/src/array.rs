@@ -238,8 +238,10 @@ pub enum ArrayOp {
         /// Root mean square alone.
         rms: bool,
     },
-    /// `(x: [n, c, …]) → same`: local response normalisation over channels.
+    /// `(x) → same`: local response normalisation over channels.
     LocalResponse {
+        /// The dimension of the channels.
+        axis: u8,
         /// Channels that count.
         size: u32,
         /// Factor on the mean of squares.

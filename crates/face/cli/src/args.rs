@@ -250,6 +250,8 @@ pub(crate) struct Run {
     /// Whose integer arithmetic a quantised TFLite network follows, to the byte
     #[arg(long, value_enum, default_value = "tflm", help_heading = "Network")]
     pub(crate) profile: Arithmetic,
+    #[command(flatten)]
+    pub(crate) passes: PassArgs,
     /// Write what ran when to a file that Chrome (chrome://tracing) and Perfetto show
     #[arg(long, value_name = "FILE")]
     pub(crate) trace: Option<PathBuf>,
@@ -305,6 +307,8 @@ pub(crate) struct Plan {
     #[arg(long, value_name = "NAME=1,3,224,224", value_parser = extents, help_heading = "Network")]
     pub(crate) shape: Vec<(String, Shape)>,
     #[command(flatten)]
+    pub(crate) passes: PassArgs,
+    #[command(flatten)]
     pub(crate) model: ModelArgs,
 }
 
@@ -331,12 +335,14 @@ pub(crate) struct Inspect {
     /// List every key of the header
     #[arg(long)]
     pub(crate) keys: bool,
-    /// Print the graph as text; of a network, as the file has it or as it is run
+    /// Print the graph as text; of a network, as the file has it, as imported or as it is run
     #[arg(long, value_name = "WHICH", num_args = 0..=1, default_missing_value = "before")]
     pub(crate) graph: Option<GraphForm>,
-    /// Extents of a network's input, with --graph after
+    /// Extents of a network's input, with --graph imported and after
     #[arg(long, value_name = "NAME=1,3,224,224", value_parser = extents, help_heading = "Network")]
     pub(crate) shape: Vec<(String, Shape)>,
+    #[command(flatten)]
+    pub(crate) passes: PassArgs,
 }
 
 /// Which graph of a network is shown.
@@ -344,8 +350,18 @@ pub(crate) struct Inspect {
 pub(crate) enum GraphForm {
     /// As the file has it.
     Before,
-    /// As it is run.
+    /// As it was imported, before the passes.
+    Imported,
+    /// As it is run, after the passes; says which fired how often.
     After,
+}
+
+/// Passes of the graph compiler.
+#[derive(Args, Debug)]
+pub(crate) struct PassArgs {
+    /// Leave out a pass of the graph compiler; may be given several times
+    #[arg(long, value_name = "NAME", help_heading = "Network")]
+    pub(crate) no_pass: Vec<String>,
 }
 
 fn extents(text: &str) -> Result<(String, Shape), String> {
@@ -631,6 +647,8 @@ pub(crate) struct Bench {
     /// Another runtime to run on the same inputs, through a Python on PATH that has it
     #[arg(long, value_name = "RUNTIME", help_heading = "Network")]
     pub(crate) compare: Option<Peer>,
+    #[command(flatten)]
+    pub(crate) passes: PassArgs,
     #[command(flatten)]
     pub(crate) model: ModelArgs,
 }

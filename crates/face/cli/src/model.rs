@@ -4,7 +4,7 @@
 //! text for the model inside the program.
 
 use crate::{
-    args::{Manner, ModelArgs},
+    args::{Manner, ModelArgs, PassArgs},
     failure::{Failure, Result},
     output::say,
     signals::Interrupt,
@@ -12,6 +12,7 @@ use crate::{
 };
 use engine::{EngineError, ModelFile, Network, Request};
 use formats::{FormatError, Kind, gguf::Gguf};
+use graph::passes::PASSES;
 use import::Output;
 use std::{
     path::{Path, PathBuf},
@@ -54,12 +55,20 @@ pub(crate) fn open(path: Option<&Path>) -> Result<Arc<ModelFile>> {
 }
 
 /// Opens a network, if that is what the file is.
-pub(crate) fn open_network(path: Option<&Path>) -> Result<Option<Network>> {
+pub(crate) fn open_network(path: Option<&Path>, passes: &PassArgs) -> Result<Option<Network>> {
     let Some(path) = path else { return Ok(None) };
     if !Network::is_network(path)? {
         return Ok(None);
     }
-    Ok(Some(Network::open(path)?))
+    let mut network = Network::open(path)?;
+    let off: Vec<&str> = passes.no_pass.iter().map(String::as_str).collect();
+    network.set_passes_off(&off).map_err(|name| {
+        let known: Vec<&str> = PASSES.iter().map(|pass| pass.name).collect();
+        Failure::usage(format!("there is no pass `{name}`"))
+            .at("--no-pass")
+            .hint(format!("one of {}", known.join(", ")))
+    })?;
+    Ok(Some(network))
 }
 
 /// The request that flags make.

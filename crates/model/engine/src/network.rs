@@ -14,6 +14,7 @@ mod file;
 mod format;
 mod host;
 mod lent;
+mod optimise;
 mod stream;
 
 pub use array::{Array, ArrayError};
@@ -27,6 +28,7 @@ use cpu::CpuBackend;
 use executor::{Inputs, Stages};
 use file::Folder;
 use format::Described;
+use graph::passes::{Fired, PASSES};
 use host::{Host, Values};
 use import::{
     network::{Constant, Origin, Port},
@@ -58,6 +60,8 @@ pub struct Network {
     around: Around,
     threads: NonZeroUsize,
     profile: Profile,
+    /// Passes that are left out.
+    off: Vec<&'static str>,
     /// Made when it is first needed; all bindings share its threads.
     backend: Mutex<Option<Arc<CpuBackend>>>,
     /// The one that ran last is the last; only that one holds memory for runs.
@@ -82,8 +86,12 @@ struct Binding {
 pub struct NetworkPlan {
     /// Plans of the stages; of a network that runs in several, those that are known before a run.
     pub stages: Vec<Plan>,
-    /// The graphs as text, one a stage.
+    /// The graphs as they were imported, as text, one a stage.
+    pub before: Vec<String>,
+    /// The graphs as they run, after the passes.
     pub graphs: Vec<String>,
+    /// What the passes did, in the order in which they first fired.
+    pub fired: Vec<Fired>,
     /// The node that needs a run before the rest can be planned.
     pub pending: Option<String>,
 }
@@ -131,6 +139,7 @@ impl Network {
             folder,
             threads: NonZeroUsize::new(processors).unwrap_or(NonZeroUsize::MIN),
             profile: Profile::default(),
+            off: Vec::new(),
             backend: Mutex::new(None),
             bindings: Mutex::new(Vec::new()),
         })
@@ -147,6 +156,19 @@ impl Network {
     pub fn set_profile(&mut self, profile: Profile) {
         self.profile = profile;
         self.bindings.get_mut().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Leaves these passes out from the next binding on.
+    ///
+    /// # Errors
+    /// The first name that no pass has.
+    pub fn set_passes_off<'n>(&mut self, names: &[&'n str]) -> Result<(), &'n str> {
+        let known = |name: &&'n str| {
+            PASSES.iter().find(|pass| pass.name == *name).map(|pass| pass.name).ok_or(*name)
+        };
+        self.off = names.iter().map(known).collect::<Result<_, _>>()?;
+        self.bindings.get_mut().unwrap_or_else(PoisonError::into_inner).clear();
+        Ok(())
     }
 
     /// What messages call the network.
@@ -314,6 +336,7 @@ impl Network {
         }
         let backend = self.backend()?;
         let mut host = Host::new(&self.folder, Some(inputs), &backend, control);
+        host.stages.off.clone_from(&self.off);
         let imported = self.import(&bounds, &mut host);
         if let Some(error) = host.failed.take() {
             return Err(error);
@@ -378,6 +401,7 @@ impl Network {
         let bound = self.bound(shapes)?;
         let backend = self.backend()?;
         let mut host = Host::new(&self.folder, None, &backend, &Uncontrolled);
+        host.stages.off.clone_from(&self.off);
         let mut pending = None;
         match self.import(&bound, &mut host) {
             Ok(imported) => host.stage(imported.stage)?,
@@ -386,14 +410,26 @@ impl Network {
             }
             Err(error) => return Err(error),
         }
-        let (graphs, mut stages): (Vec<String>, Vec<Plan>) = host.planned.into_iter().unzip();
+        let (mut before, mut graphs, mut stages) = (Vec::new(), Vec::new(), Vec::new());
+        let mut fired: Vec<Fired> = Vec::new();
+        for planned in host.planned {
+            before.push(planned.before);
+            graphs.push(planned.after);
+            stages.push(planned.plan);
+            for Fired { pass, times } in planned.fired {
+                match fired.iter_mut().find(|known| known.pass == pass) {
+                    Some(known) => known.times += times,
+                    None => fired.push(Fired { pass, times }),
+                }
+            }
+        }
         let steps = stages.iter().map(|plan| plan.steps.len()).sum();
         let around = self.around.buffers(steps, self.threads.get());
         match stages.first_mut() {
             Some(first) => first.buffers.extend(around),
             None => stages.push(Plan { buffers: around.into(), ..Plan::default() }),
         }
-        Ok(NetworkPlan { stages, graphs, pending })
+        Ok(NetworkPlan { stages, before, graphs, fired, pending })
     }
 
     /// The inputs' types, from these shapes or as the file declares them.

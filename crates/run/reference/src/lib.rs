@@ -173,8 +173,8 @@ pub fn run(
         ArrayOp::TopK { axis, largest, .. } => reduce::top_k(axis, largest, inputs, out),
         ArrayOp::Softmax { axis, log } => norm::softmax(axis, log, inputs, out),
         ArrayOp::Normalise { axis, eps, rms } => norm::normalise(axis, eps, rms, inputs, out),
-        ArrayOp::LocalResponse { size, alpha, beta, bias } => {
-            norm::local_response(size, [alpha, beta, bias].map(f64::from), inputs, out);
+        ArrayOp::LocalResponse { axis, size, alpha, beta, bias } => {
+            norm::local_response(axis, size, [alpha, beta, bias].map(f64::from), inputs, out);
         }
         ArrayOp::MatMul => matmul::matmul(inputs, out),
         ArrayOp::MatMulFused(epilogue) => matmul::fused(&epilogue, inputs, out),

@@ -63,6 +63,7 @@ pub(crate) fn normalise(axis: u8, eps: f32, rms: bool, inputs: &Inputs<'_, '_>, 
 
 /// `[alpha, beta, bias]`: see `plan::ArrayOp::LocalResponse`.
 pub(crate) fn local_response(
+    axis: u8,
     window: u32,
     [alpha, beta, bias]: [f64; 3],
     inputs: &Inputs<'_, '_>,
@@ -70,8 +71,9 @@ pub(crate) fn local_response(
 ) {
     let x: Numbers<'_, f64> = Numbers::of(inputs.at(0));
     let put = store::<f64>(out.dtype);
-    let channels = size(out.dims[1]);
-    let inner: usize = out.dims[2..].iter().map(|&dim| size(dim)).product();
+    let axis = usize::from(axis);
+    let channels = size(out.dims[axis]);
+    let inner: usize = out.dims[axis + 1..].iter().map(|&dim| size(dim)).product();
     let window = size(window.into());
     let before = window.saturating_sub(1) / 2;
     let after = window / 2;

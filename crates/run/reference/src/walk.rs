@@ -143,12 +143,34 @@ impl<'a> Out<'a> {
     }
 }
 
+/// Rows of fewer elements are not worth being taken apart.
+const SHORT: usize = 8;
+
 /// Copies elements of `N` bytes: `f(places)` says which element of `from` an element gets.
 fn copy_sized<const N: usize>(out: &mut Out<'_>, strides: Strides, start: isize, from: &[u8]) {
     let (dims, first, count) = (out.dims, out.first, out.len());
-    each(&dims, &[strides], [start], first, count, |i, [at]| {
-        out.bytes[i * N..][..N].copy_from_slice(&from[place(at) * N..][..N]);
-    });
+    let (inner, step) = match dims.len() {
+        0 => (1, 0),
+        rank => (size(dims[rank - 1]), strides[rank - 1]),
+    };
+    if inner < SHORT {
+        each(&dims, &[strides], [start], first, count, |i, [at]| {
+            out.bytes[i * N..][..N].copy_from_slice(&from[place(at) * N..][..N]);
+        });
+        return;
+    }
+    let mut done = 0;
+    while done < count {
+        let at = coordinates(&dims, first + done);
+        let steps = at.iter().zip(&strides).map(|(&at, &stride)| at.cast_signed() * stride);
+        let mut source = start + steps.sum::<isize>();
+        let run = (inner - at[dims.len() - 1]).min(count - done);
+        for to in out.bytes[done * N..(done + run) * N].chunks_exact_mut(N) {
+            to.copy_from_slice(&from[place(source) * N..][..N]);
+            source += step;
+        }
+        done += run;
+    }
 }
 
 /// Copies the elements of `from` at these steps into the part.

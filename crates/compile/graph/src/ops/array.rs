@@ -99,7 +99,7 @@ pub fn result(op: &ArrayOp, operands: &[Option<Array>]) -> Result<Array, OpError
         ArrayOp::TopK { axis, k, .. } => reduce::top_k(operands, axis, k),
         ArrayOp::Softmax { axis, .. } => reduce::softmax(operands, axis),
         ArrayOp::Normalise { axis, .. } => reduce::normalise(operands, axis),
-        ArrayOp::LocalResponse { .. } => reduce::local_response(operands),
+        ArrayOp::LocalResponse { axis, .. } => reduce::local_response(operands, axis),
         ArrayOp::MatMul => layers::matmul(operands),
         ArrayOp::MatMulFused(epilogue) => layers::matmul_fused(operands, &epilogue),
         ArrayOp::Recurrent(op) => layers::recurrent(operands, &op),

@@ -141,7 +141,8 @@ pub(super) fn fields(op: &mut ArrayOp, codec: &mut impl Codec) -> Result<(), Str
             codec.field("eps", eps)?;
             codec.field("rms", rms)
         }
-        ArrayOp::LocalResponse { size, alpha, beta, bias } => {
+        ArrayOp::LocalResponse { axis, size, alpha, beta, bias } => {
+            codec.field("axis", axis)?;
             codec.field("size", size)?;
             codec.field("alpha", alpha)?;
             codec.field("beta", beta)?;
@@ -283,7 +284,7 @@ fn all() -> [ArrayOp; 40] {
         ArrayOp::TopK { axis, k: 0, largest: true },
         ArrayOp::Softmax { axis, log: false },
         ArrayOp::Normalise { axis, eps: 0.0, rms: false },
-        ArrayOp::LocalResponse { size: 1, alpha: 1.0, beta: 1.0, bias: 0.0 },
+        ArrayOp::LocalResponse { axis, size: 1, alpha: 1.0, beta: 1.0, bias: 0.0 },
         ArrayOp::Recurrent(Recurrent {
             cell: Cell::Rnn,
             direction: Direction::Forward,

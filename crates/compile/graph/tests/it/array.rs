@@ -59,7 +59,7 @@ fn results_have_the_types_that_the_rules_give() {
         ("U64 [5]", "top_k axis=0 k=3 largest=true", "I64 [3]"),
         ("F16 [2, 3]", "softmax axis=1 log=true", "F16 [2, 3]"),
         ("F32 [2, 3]; F32 [3]; _", "normalise axis=1 eps=0.1 rms=false", "F32 [2, 3]"),
-        ("F32 [2, 3]", "local_response size=3 alpha=1 beta=1 bias=1", "F32 [2, 3]"),
+        ("F32 [2, 3]", "local_response axis=1 size=3 alpha=1 beta=1 bias=1", "F32 [2, 3]"),
         ("F32 [7, 1, 2, 3]; F32 [5, 3, 4]", "matmul", "F32 [7, 5, 2, 4]"),
         ("U8 [2, 3]; I8 [3, 4]; U8 [2, 1]; I8 [4]", "matmul", "I32 [2, 4]"),
         (

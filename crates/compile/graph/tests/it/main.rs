@@ -3,6 +3,7 @@
 mod array;
 mod memory;
 mod partition;
+mod passes;
 mod text;
 
 /// One layer of a small decoder with every sequence-model operator.

@@ -46,7 +46,7 @@ pub(crate) fn run(args: &Bench, scene: &Scene) -> Result<()> {
         return output.finish();
     }
     let begin = Instant::now();
-    if let Some(network) = model::open_network(args.path.as_deref())? {
+    if let Some(network) = model::open_network(args.path.as_deref(), &args.passes)? {
         return network::run(args, scene, begin, network);
     }
     let file = model::open(args.path.as_deref())?;

@@ -32,10 +32,10 @@ mod network;
 /// Shows it.
 pub(crate) fn run(args: &Inspect, scene: &Scene) -> Result<()> {
     let mut output = Output::stdout();
-    if let Some(GraphForm::After) = args.graph
-        && let Some(network) = model::open_network(args.path.as_deref())?
+    if let Some(form @ (GraphForm::Imported | GraphForm::After)) = args.graph
+        && let Some(network) = model::open_network(args.path.as_deref(), &args.passes)?
     {
-        return super::network::graphs(&args.shape, &network);
+        return super::network::graphs(&args.shape, form, &network);
     }
     if let Some(path) = &args.path
         && let Some((kind, file)) = model::network(path)?

@@ -3,7 +3,7 @@
 
 use super::Scene;
 use crate::{
-    args::{Plan, Run},
+    args::{GraphForm, Plan, Run},
     failure::{Exit, Failure, Result},
     output::{Output, say},
 };
@@ -245,13 +245,17 @@ pub(super) fn plan(args: &Plan, scene: &Scene, network: &mut Network) -> Result<
     .hint(way_out))
 }
 
-/// Prints the graphs that are run.
-pub(super) fn graphs(shapes: &[(String, Shape)], network: &Network) -> Result<()> {
+/// Prints the graphs as they were imported, or as they are run with the passes that fired.
+pub(super) fn graphs(shapes: &[(String, Shape)], form: GraphForm, network: &Network) -> Result<()> {
     let shapes: Vec<_> = shapes.iter().map(|(name, shape)| (name.as_str(), *shape)).collect();
     let planned = network.plan(&shapes)?;
     let mut output = Output::stdout();
-    for graph in &planned.graphs {
+    let imported = form == GraphForm::Imported;
+    for graph in if imported { &planned.before } else { &planned.graphs } {
         output.write(graph)?;
+    }
+    for fired in planned.fired.iter().filter(|_| !imported) {
+        output.line(&format!("# pass {}: {}", fired.pass, fired.times))?;
     }
     if let Some(node) = &planned.pending {
         output.line(&format!("# what follows {node} is imported when it has run"))?;

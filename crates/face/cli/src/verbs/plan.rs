@@ -25,7 +25,7 @@ enum Detail {
 
 /// Plans, and says whether it fits.
 pub(crate) fn run(args: &Plan, scene: &Scene) -> Result<()> {
-    if let Some(mut network) = model::open_network(args.path.as_deref())? {
+    if let Some(mut network) = model::open_network(args.path.as_deref(), &args.passes)? {
         return network::plan(args, scene, &mut network);
     }
     let file = model::open(args.path.as_deref())?;

@@ -24,7 +24,7 @@ use std::{
 /// Generates.
 pub(crate) fn run(args: &Run, scene: &Scene) -> Result<()> {
     let (path, rest) = model::split(&args.words);
-    if let Some(network) = model::open_network(path.as_deref())? {
+    if let Some(network) = model::open_network(path.as_deref(), &args.passes)? {
         return network::run(args, scene, network);
     }
     let prompt = prompt::word_or_stdin(rest.first())?;

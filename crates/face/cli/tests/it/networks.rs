@@ -104,6 +104,10 @@ fn a_network_runs_on_arrays_and_shows_the_graph_that_is_run() {
     assert!(text.contains("[3]"), "{text}");
     let text = good(&[&["plan", words(&model)], &shapes[..]].concat());
     assert!(text.contains("1 steps in 1 stages") && text.contains("total"), "{text}");
+    let output = ledge(&[&["plan", words(&model), "--no-pass", "nothing"], &shapes[..]].concat());
+    assert_eq!(output.status.code(), Some(2));
+    let said = stderr(&output);
+    assert!(said.contains("`nothing`") && said.contains("layout, "), "{said}");
     let output = ledge(&given[..4]);
     assert_eq!(output.status.code(), Some(2), "an input is missing");
 }

@@ -3,26 +3,32 @@
 //! A backend reads each of them once, while it loads, and then says so: what only memory held is given
 //! up at that moment, so that a constant and its packed form are never all there at once.
 
-use super::file::{Folder, Piece};
+use super::{
+    file::{Folder, Piece},
+    optimise::Derived,
+};
 use crate::error::EngineError;
+use graph::Graph;
 use import::network::{Constant, HostError};
 use plan::{LoadError, ReadError, Weight, WeightSource};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, PoisonError, RwLock},
 };
 
 /// The constants that have not been given up.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Constants {
     map: RwLock<BTreeMap<String, Held>>,
 }
 
-#[derive(Debug)]
-enum Held {
+#[derive(Clone, Debug)]
+pub(super) enum Held {
     Piece(Piece),
     Bytes(Arc<[u8]>),
     Splat([u8; 8]),
+    /// Computed from others when it is read.
+    Derived(Arc<Derived>),
 }
 
 impl Constants {
@@ -43,6 +49,23 @@ impl Constants {
             map.insert(name, held);
         }
         Ok(Self { map: RwLock::new(map) })
+    }
+
+    /// The constant of this name.
+    pub(super) fn find(&self, name: &str) -> Option<Held> {
+        self.map.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
+    /// Adds a constant.
+    pub(super) fn insert(&mut self, name: String, held: Held) {
+        self.map.get_mut().unwrap_or_else(PoisonError::into_inner).insert(name, held);
+    }
+
+    /// Drops what the graph does not name.
+    pub(super) fn keep(&mut self, graph: &Graph) {
+        let used: BTreeSet<&str> = graph.weights.iter().map(|w| w.tensor.as_str()).collect();
+        let map = self.map.get_mut().unwrap_or_else(PoisonError::into_inner);
+        map.retain(|name, _| used.contains(name.as_str()));
     }
 }
 
@@ -73,6 +96,11 @@ impl WeightSource for Constants {
                     chunk.copy_from_slice(&one[..chunk.len()]);
                 }
                 Ok(())
+            }
+            Some(Held::Derived(derived)) => {
+                let derived = Arc::clone(derived);
+                drop(map);
+                derived.read(start, out).map_err(|fault| error(fault.to_string()))
             }
             None => Err(error("is not in the model".into())),
         }

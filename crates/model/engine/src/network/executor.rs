@@ -4,7 +4,7 @@
 //! state's memory and outputs are read there, so that a value which goes from stage to stage is copied
 //! once. After its first run a stage allocates nothing.
 
-use super::{Array, constants::Constants, file::Folder};
+use super::{Array, constants::Constants, file::Folder, optimise};
 use crate::error::EngineError;
 use cpu::CpuBackend;
 use graph::Graph;
@@ -50,6 +50,8 @@ impl<'a> Inputs<'a> {
 #[derive(Debug, Default)]
 pub(super) struct Stages {
     list: Vec<Running>,
+    /// Passes that are left out.
+    pub(super) off: Vec<&'static str>,
 }
 
 /// One stage.
@@ -104,10 +106,13 @@ impl Stages {
             expected: Vec::new(),
         };
         if !stage.graph.outputs.is_empty() {
-            let plan = compile(stage.graph, backend)?;
+            let mut graph = stage.graph;
+            let mut constants = Constants::new(folder, stage.constants)?;
+            optimise::run(&mut graph, &mut constants, &self.off);
+            let plan = compile(graph, backend)?;
             running.sizes = plan.outputs.iter().map(bytes).collect();
             let mut grant = Grant::new(plan.promise().total());
-            let source: Arc<dyn WeightSource> = Arc::new(Constants::new(folder, stage.constants)?);
+            let source: Arc<dyn WeightSource> = Arc::new(constants);
             let program = backend.load(plan, source, &mut grant, &plan::Uncontrolled)?;
             running.units = program.units().len();
             running.program = Some(program);

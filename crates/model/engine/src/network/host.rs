@@ -1,11 +1,14 @@
 //! What an importer is served with: constants evaluated, files read, stages run.
 
 use super::{
+    constants::Constants,
     executor::{self, Inputs, Stages},
     file::Folder,
+    optimise,
 };
 use crate::error::EngineError;
 use cpu::CpuBackend;
+use graph::passes::Fired;
 use import::network::{self, HostError, Origin, Stage, Stored};
 use plan::{ArrayOp, Control, Plan};
 use std::sync::Arc;
@@ -13,6 +16,18 @@ use tensor::{DType, Shape, TensorRef};
 
 /// Inputs that became part of a binding, with their elements.
 pub(super) type Values = Vec<(usize, Arc<[u8]>)>;
+
+/// A stage that is only planned.
+#[derive(Debug)]
+pub(super) struct Planned {
+    /// The graph as it was imported, as text.
+    pub(super) before: String,
+    /// The graph as it would run.
+    pub(super) after: String,
+    /// What the passes did.
+    pub(super) fired: Vec<Fired>,
+    pub(super) plan: Plan,
+}
 
 /// Serves one import.
 pub(super) struct Host<'n> {
@@ -23,8 +38,8 @@ pub(super) struct Host<'n> {
     control: &'n dyn Control,
     values: Values,
     pub(super) stages: Stages,
-    /// Where nothing is run: each stage's graph as text, and its plan.
-    pub(super) planned: Vec<(String, Plan)>,
+    /// Where nothing is run: what each stage would be.
+    pub(super) planned: Vec<Planned>,
     /// Why a stage could not be run.
     pub(super) failed: Option<EngineError>,
 }
@@ -57,8 +72,17 @@ impl<'n> Host<'n> {
     /// Loads a stage and runs it, or only plans it.
     pub(super) fn stage(&mut self, stage: Stage) -> Result<(), EngineError> {
         let Some(inputs) = self.inputs else {
-            let text = graph::text::print(&stage.graph);
-            self.planned.push((text, executor::compile(stage.graph, self.backend)?));
+            let mut graph = stage.graph;
+            let before = graph::text::print(&graph);
+            let mut constants = Constants::new(self.folder, stage.constants)?;
+            let fired = if graph.outputs.is_empty() {
+                Vec::new()
+            } else {
+                optimise::run(&mut graph, &mut constants, &self.stages.off)
+            };
+            let after = graph::text::print(&graph);
+            let plan = executor::compile(graph, self.backend)?;
+            self.planned.push(Planned { before, after, fired, plan });
             return Ok(());
         };
         self.stages.push(self.folder, stage, self.backend)?;

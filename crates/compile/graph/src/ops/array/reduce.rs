@@ -85,9 +85,9 @@ pub(super) fn normalise(operands: &Arrays<'_>, axis: u8) -> Result<Array, OpErro
     operands.result(x.dtype, &x.dims)
 }
 
-pub(super) fn local_response(operands: &Arrays<'_>) -> Result<Array, OpError> {
+pub(super) fn local_response(operands: &Arrays<'_>, axis: u8) -> Result<Array, OpError> {
     let x = operands.array(0)?;
     operands.typed(&x, "floats", x.dtype.is_float())?;
-    operands.require(x.dims.len() >= 2, || format!("takes channels, not {}", x.dims))?;
+    operands.axis(axis, &x)?;
     operands.result(x.dtype, &x.dims)
 }

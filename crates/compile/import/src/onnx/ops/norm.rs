@@ -188,6 +188,7 @@ pub(super) fn mean_variance(b: &mut Builder<'_>, call: &Call<'_>) -> Outputs {
 pub(super) fn local_response(b: &mut Builder<'_>, call: &Call<'_>) -> Outputs {
     let size = u32::try_from(call.int("size", 0)?).ok().filter(|&n| n > 0);
     let op = ArrayOp::LocalResponse {
+        axis: 1,
         size: size.ok_or_else(|| Fault::invalid("size must be above 0"))?,
         alpha: call.float("alpha", 1e-4)?,
         beta: call.float("beta", 0.75)?,

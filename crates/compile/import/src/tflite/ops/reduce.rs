@@ -127,6 +127,7 @@ pub(super) fn local_response(b: &mut Builder<'_>, call: &Call<'_>) -> Outputs {
     let size = u32::try_from(options.radius).ok().and_then(|n| n.checked_mul(2)?.checked_add(1));
     let size = size.ok_or_else(|| Fault::invalid(format!("a radius of {}", options.radius)))?;
     let op = ArrayOp::LocalResponse {
+        axis: 1,
         size,
         // The operator's factor is on the mean.
         alpha: options.alpha * size as f32,
