@@ -17,6 +17,7 @@ mod mutations;
 mod networks;
 mod npz;
 mod onnx;
+mod planner;
 mod synth;
 mod templates;
 mod tflite;
@@ -38,6 +39,7 @@ const CHECKS: &[(&str, &str, Check)] = &[
         families::check_imported,
     ),
     ("networks", "real networks against onnxruntime's results", networks::check),
+    ("planner", "arenas of real networks beside the least that is possible", planner::check),
     ("onnx-suite", "all tests of onnx 1.23.2", onnx::check),
     ("tflite", "TFLite networks against LiteRT and TensorFlow Lite Micro", tflite::check),
     ("templates", "chat templates with jinja2 in Hugging Face's settings", templates::check),

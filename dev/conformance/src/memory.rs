@@ -1,8 +1,8 @@
 //! The promise beside the measured peak, with the context filled, on every model that is here.
 //!
 //! The program itself is run (a process of its own for each case, as a user starts it): a prompt that
-//! is cut to the context, then tokens until the context is full. The peak may never be above the
-//! promise, and at most 10 % below it.
+//! is cut to the context, then tokens until the context is full; of a network, some runs on random
+//! inputs. The peak may never be above the promise, and at most 10 % below it.
 
 use std::{
     env, fs,
@@ -21,6 +21,21 @@ const SHARE_MIN: f64 = 0.9;
 /// Contexts, and threads: one, two, and more than there are processors.
 const CONTEXTS: [&str; 2] = ["256", "1024"];
 const THREADS: [&str; 3] = ["1", "2", "4"];
+/// Networks: package, file, and what the program is told of inputs.
+const NETWORKS: [(&str, &str, &[&str]); 11] = [
+    ("ppocr-v4", "ch_PP-OCRv4_det_infer.onnx", &["--shape", "x=1,3,640,640"]),
+    ("ppocr-v4", "ch_PP-OCRv4_det_infer.onnx", &["--shape", "x=1,3,320,320"]),
+    ("ppocr-v4", "ch_PP-OCRv4_rec_infer.onnx", &["--shape", "x=1,3,48,320"]),
+    ("ppocr-v4", "ch_ppocr_mobile_v2.0_cls_infer.onnx", &["--shape", "x=1,3,48,192"]),
+    ("magika", "model.onnx", &["--shape", "bytes=1,2048"]),
+    ("dtln", "model_1.onnx", &[]),
+    ("nsnet2", "nsnet2-20ms-baseline.onnx", &["--shape", "input=1,50,161"]),
+    ("face-tflite", "face_detection_full_range.tflite", &[]),
+    ("networks/models", "person_detect.tflite", &[]),
+    ("networks/models", "speech.tflite", &[]),
+    ("networks/models", "microwakeword_okay_nabu.tflite", &[]),
+];
+
 /// Enough text for the longest context in the smallest vocabulary.
 const TEXT_BYTES: usize = 16 << 10;
 
@@ -68,7 +83,41 @@ pub(crate) fn check(fixtures: &Fixtures) -> Result<Report> {
         }
         report.notes.push(format!("{name}: peak {low:.3} to {high:.3} of the promise"));
     }
+    networks(&program, fixtures, &mut report)?;
     Ok(report)
+}
+
+/// Compares the peak of networks' runs with what `ledge plan` said before.
+fn networks(program: &Path, fixtures: &Fixtures, report: &mut Report) -> Result<()> {
+    for (package, file, inputs) in NETWORKS {
+        let Some(path) = fixtures.model(package, file) else {
+            report.absent(file, &format!("cargo xtask get {package}"));
+            continue;
+        };
+        let mut shares = Vec::new();
+        for threads in ["1", "2"] {
+            let ask = |verb: &[&str]| -> Result<Value> {
+                let output = Command::new(program)
+                    .args(verb)
+                    .arg(&path)
+                    .args(inputs)
+                    .args(["--threads", threads, "--json"])
+                    .output()?;
+                let said = String::from_utf8_lossy(&output.stderr);
+                ensure!(output.status.success(), "{file}: {said}");
+                Ok(serde_json::from_slice(&output.stdout)?)
+            };
+            let promised = ask(&["plan"])?["promised"]["total"].as_f64().context("no promise")?;
+            let peak = ask(&["bench", "--repeat", "3"])?["peak_bytes"].as_f64();
+            let share = peak.context("no peak")? / promised;
+            shares.push(format!("{share:.3}"));
+            report.case((SHARE_MIN..=1.0).contains(&share), || {
+                format!("{file}, {threads} threads: {share:.3} of {promised:.0} bytes")
+            });
+        }
+        report.notes.push(format!("{file}: peak {} of the promise", shares.join(", ")));
+    }
+    Ok(())
 }
 
 /// Fills a context; gives the bytes that were promised and the peak.

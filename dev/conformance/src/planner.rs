@@ -1,0 +1,113 @@
+//! How near arenas come to the least that is possible, and how long finding their places takes.
+//!
+//! The bound of a plan is the most bytes that live at once in one of its steps; no placement needs less.
+//! All but one of the networks must reach it, and values of a network of usual size must be placed again,
+//! as for other extents, in less than a millisecond.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use engine::network::Network;
+use graph::memory::{self, Life};
+use plan::{BufferKind, Operand, Plan, Slot};
+use tensor::Shape;
+
+use crate::fixtures::{Fixtures, Report};
+
+/// Networks that may miss the bound.
+const MISSED_MAX: usize = 1;
+/// How long placing values may take, of so many.
+const PLACING_MAX: (Duration, usize) = (Duration::from_millis(1), 300);
+
+/// Package, file and the extents that the file leaves open.
+const NETWORKS: [(&str, &str, &[(&str, &[u64])]); 18] = [
+    ("onnx-light", "light_resnet50.onnx", &[]),
+    ("onnx-light", "light_densenet121.onnx", &[]),
+    ("onnx-light", "light_inception_v1.onnx", &[]),
+    ("onnx-light", "light_inception_v2.onnx", &[]),
+    ("onnx-light", "light_shufflenet.onnx", &[]),
+    ("onnx-light", "light_squeezenet.onnx", &[]),
+    ("onnx-light", "light_vgg19.onnx", &[]),
+    ("ppocr-v4", "ch_PP-OCRv4_det_infer.onnx", &[("x", &[1, 3, 640, 640])]),
+    ("ppocr-v4", "ch_PP-OCRv4_rec_infer.onnx", &[("x", &[1, 3, 48, 320])]),
+    ("ppocr-v4", "ch_ppocr_mobile_v2.0_cls_infer.onnx", &[("x", &[1, 3, 48, 192])]),
+    ("face-tflite", "face_detection_full_range.tflite", &[]),
+    ("face-tflite", "face_detection_front.tflite", &[]),
+    ("face-tflite", "iris_landmark.tflite", &[]),
+    ("mediapipe", "pose_detection.tflite", &[]),
+    ("mediapipe", "palm_detection_full.tflite", &[]),
+    ("mediapipe", "selfie_segmentation.tflite", &[]),
+    ("open-wake-words", "embedding_model.tflite", &[]),
+    ("networks/models", "person_detect.tflite", &[]),
+];
+
+/// Plans all networks that are here.
+///
+/// # Errors
+/// If a network cannot be planned.
+pub(crate) fn check(fixtures: &Fixtures) -> Result<Report> {
+    let mut report = Report::default();
+    let (mut missed, mut found) = (Vec::new(), 0);
+    for (package, file, shapes) in NETWORKS {
+        let Some(path) = fixtures.model(package, file) else {
+            report.absent(file, &format!("cargo xtask get {package}"));
+            continue;
+        };
+        let shapes: Vec<(&str, Shape)> =
+            shapes.iter().filter_map(|(name, dims)| Some((*name, Shape::new(dims)?))).collect();
+        let planned = Network::open(&path)?.plan(&shapes)?;
+        found += 1;
+        for plan in &planned.stages {
+            let lives = lives(plan);
+            let (bound, arena) = (memory::lower_bound(&lives), plan.bytes_of(BufferKind::Arena).0);
+            let begin = Instant::now();
+            let again = memory::place(&lives);
+            let time = begin.elapsed();
+            report.notes.push(format!(
+                "{file}: {} values, arena {arena} of at least {bound} bytes, placed in {time:?}",
+                lives.len(),
+            ));
+            if arena > bound {
+                missed.push(file);
+            }
+            report.case(again.bytes <= arena, || format!("{file}: {} on its own", again.bytes));
+            if lives.len() <= PLACING_MAX.1 && arena == bound {
+                report.case(time < PLACING_MAX.0, || format!("{file}: placing took {time:?}"));
+            }
+        }
+    }
+    report.case(missed.len() <= MISSED_MAX, || format!("above the bound: {}", missed.join(", ")));
+    let reached = found - missed.len().min(found);
+    report.notes.push(format!("{reached} of {found} networks reach the bound"));
+    Ok(report)
+}
+
+/// When which bytes of the arena hold something that is still read.
+fn lives(plan: &Plan) -> Vec<Life> {
+    let arena = |slot: &Slot| {
+        let kind = plan.buffers[slot.buffer.0 as usize].kind;
+        let elements: u64 = slot.dims.iter().map(|dim| dim.max(&plan.symbols)).product();
+        (kind == BufferKind::Arena)
+            .then(|| slot.offset..slot.offset + elements * slot.dtype.bytes())
+    };
+    let mut ranges = Vec::new();
+    let mut lives: Vec<Life> = Vec::new();
+    for (step, what) in plan.steps.iter().enumerate() {
+        for input in &what.inputs {
+            let Operand::Slot(slot) = input else { continue };
+            let Some(range) = arena(slot) else { continue };
+            // The last that was written there.
+            let place = ranges.iter().rposition(|held: &std::ops::Range<u64>| {
+                held.start <= range.start && range.end <= held.end
+            });
+            if let Some(life) = place.and_then(|place| lives.get_mut(place)) {
+                life.last = step;
+            }
+        }
+        if let Some(range) = arena(&what.output) {
+            lives.push(Life { bytes: range.end - range.start, first: step, last: step });
+            ranges.push(range);
+        }
+    }
+    lives
+}
