@@ -8,7 +8,7 @@ use formats::{
     FormatError,
     gguf::{Gguf, Writer},
 };
-use ledge_fuzz::{bounded, printable, within};
+use ledge_fuzz::{bounded, printable, disjoint};
 use libfuzzer_sys::fuzz_target;
 use tensor::Bytes;
 
@@ -23,7 +23,7 @@ fuzz_target!(|input: &[u8]| {
         }
         Err(error) => return printable(&error),
     };
-    within(gguf.tensors(), length);
+    disjoint(gguf.tensors(), length);
     let _ = gguf.split().inspect_err(|error| printable(error));
     let _ = Gguf::merge(vec![gguf.clone()]).inspect_err(|error| printable(error));
     for (key, _) in gguf.metadata().iter() {

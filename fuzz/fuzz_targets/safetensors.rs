@@ -7,7 +7,7 @@ use formats::{
     FormatError,
     safetensors::{Safetensors, Writer},
 };
-use ledge_fuzz::{bounded, printable, within};
+use ledge_fuzz::{bounded, printable, disjoint};
 use libfuzzer_sys::fuzz_target;
 use tensor::Bytes;
 
@@ -22,7 +22,7 @@ fuzz_target!(|input: &[u8]| {
         }
         Err(error) => return printable(&error),
     };
-    within(read.tensors(), length);
+    disjoint(read.tensors(), length);
     let mut writer = Writer::new();
     for (key, text) in read.metadata() {
         writer = writer.metadata(key, text);

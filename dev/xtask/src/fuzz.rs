@@ -23,6 +23,13 @@ const BOUNDS: [&str; 4] =
 /// Chat templates with the text that jinja2 makes of them; their sources are where `template` starts.
 const TEMPLATES: &str = "crates/input/text/tests/goldens/templates.json";
 
+/// Small networks of the test data, which lies where `LEDGE_DATA` says: the target that imports
+/// them, the archive, and which of its files are networks.
+const NETWORKS: [(&str, &str, &str); 2] = [
+    ("onnx_plan", "networks/onnx_node_tests.tar.xz", "*.onnx"),
+    ("tflite_plan", "networks/tflite_op_goldens.tar.xz", "*.tflite"),
+];
+
 /// Runs the named targets, or all; prints a row for each.
 ///
 /// # Errors
@@ -77,6 +84,17 @@ fn fuzz(
         for (i, source) in sources.enumerate() {
             fs::write(corpus.join(format!("golden-{i}")), source)?;
         }
+    }
+    let networks = NETWORKS.iter().find(|(target, ..)| *target == name);
+    if let (Some((_, archive, files)), Some(folder)) = (networks, std::env::var_os("LEDGE_DATA")) {
+        let status = Command::new("tar")
+            .arg("xJf")
+            .arg(Path::new(&folder).join(archive))
+            .arg("-C")
+            .arg(&corpus)
+            .args(["--wildcards", files])
+            .status()?;
+        ensure!(status.success(), "tar could not unpack {archive}");
     }
     let log = home.join("corpus").join(format!("{name}.log"));
     let status = Command::new(cargo())

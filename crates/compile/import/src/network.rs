@@ -11,6 +11,7 @@
 pub mod tensor;
 pub mod stage;
 
+mod budget;
 mod builder;
 pub mod emit;
 mod values;

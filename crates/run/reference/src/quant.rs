@@ -25,7 +25,7 @@ pub(crate) fn requant(op: &Requant, inputs: &Inputs<'_, '_>, out: &mut Out<'_>) 
         let x: Numbers<'_, f64> = Numbers::of(x);
         return out.fill(&steps, |[i, c]| {
             let rounded = round(op.rounding, x.at(place(i)), factor.at(place(c)));
-            (i128::of_float(rounded) + zero).clamp(low, high)
+            i128::of_float(rounded).saturating_add(zero).clamp(low, high)
         });
     }
     let x: Numbers<'_, i128> = Numbers::of(x);
@@ -35,7 +35,7 @@ pub(crate) fn requant(op: &Requant, inputs: &Inputs<'_, '_>, out: &mut Out<'_>) 
 /// The code that a sum becomes.
 pub(crate) fn code(op: &Requant, sum: i128, factor: f64) -> i128 {
     let scaled = scale(op.rounding, sum, factor);
-    (scaled + i128::from(op.zero)).clamp(op.low.into(), op.high.into())
+    scaled.saturating_add(op.zero.into()).clamp(op.low.into(), op.high.into())
 }
 
 /// A single scaled and rounded.
@@ -58,7 +58,10 @@ fn scale(rounding: Rounding, x: i128, factor: f64) -> i128 {
     let fraction = |bits: u32| 1i128 << bits >> 1;
     match rounding {
         Rounding::Fp32Even => i128::of_float((x as f32 * factor as f32).round_ties_even().into()),
-        Rounding::Q8 => (x * i128::of_float((256.0 * factor).round()) + 128) >> 8,
+        Rounding::Q8 => {
+            let factor = i128::of_float((256.0 * factor).round());
+            x.saturating_mul(factor).saturating_add(128) >> 8
+        }
         Rounding::Double => {
             let (q, exponent) = fixed(factor);
             let (left, right) = (exponent.max(0).unsigned_abs(), exponent.min(0).unsigned_abs());
@@ -142,5 +145,19 @@ mod tests {
             assert_eq!(got, want, "{x} * {factor}");
         }
         assert_eq!(scale(Rounding::Q8, 10, 0.55), 6);
+        // Factors out of a hostile file end at the bounds.
+        let to = plan::array::Requant {
+            rounding: Rounding::Q8,
+            axis: 0,
+            zero: 100,
+            low: -128,
+            high: 127,
+            to: DType::I8,
+        };
+        for rounding in [Rounding::Q8, Fp32Even, Double, DoubleUp, SingleAway] {
+            let to = plan::array::Requant { rounding, ..to };
+            assert!((-128..=127).contains(&code(&to, i128::from(i64::MAX), f64::INFINITY)));
+            assert!((-128..=127).contains(&code(&to, i128::from(i64::MIN), f64::MAX)));
+        }
     }
 }

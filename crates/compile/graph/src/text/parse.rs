@@ -28,7 +28,7 @@ pub struct ParseError {
 pub fn parse(text: &str) -> Result<Graph, ParseError> {
     let mut graph = Graph::default();
     for (i, line) in text.lines().enumerate() {
-        let content = line.split('#').next().unwrap_or("").trim();
+        let content = without_comment(line).trim();
         if !content.is_empty() {
             read_line(&mut graph, content).map_err(|reason| ParseError { line: i + 1, reason })?;
         }
@@ -234,4 +234,16 @@ impl<'a> Words<'a> {
         self.rest = "";
         Ok(Attributes { list })
     }
+}
+
+/// A line up to its comment; a `#` in a name begins none.
+fn without_comment(line: &str) -> &str {
+    let (mut is_quoted, mut is_escaped) = (false, false);
+    let comment = |&(_, c): &(usize, char)| {
+        is_quoted ^= c == '"' && !is_escaped;
+        is_escaped = c == '\\' && !is_escaped;
+        c == '#' && !is_quoted
+    };
+    let end = line.char_indices().find(comment).map_or(line.len(), |(at, _)| at);
+    line.get(..end).unwrap_or(line)
 }

@@ -6,11 +6,12 @@
 
 use super::{
     Constant, Fault, Host, HostError, Narrow, Numbers, Origin, Port, Stage, Stored, Tensor,
+    budget::Budget,
     tensor::{Live, Source},
     values::encode,
 };
 use graph::{Input, Type, ValueId, ops::array::Array};
-use plan::{ArrayOp, Dim, Op, Weight};
+use plan::{ArrayOp, Dim, Op, Weight, WeightId};
 use std::{
     cell::Cell,
     collections::HashMap,
@@ -25,7 +26,7 @@ const FOLD_BYTES: u64 = 64 << 10;
 const FOLD_FACTOR: u64 = 2;
 /// Inputs up to this many elements may become part of the binding.
 const BOUND_ELEMENTS: u64 = 64;
-/// The largest array that is made while importing.
+/// The largest constant that a network gives out.
 const CONSTANT_BYTES: u64 = 1 << 31;
 
 /// Builds the stages of one network for one binding.
@@ -38,6 +39,9 @@ pub struct Builder<'h> {
     /// Weights of this stage by what they hold.
     weights: HashMap<Key, Input>,
     names: usize,
+    budget: Budget,
+    /// What messages call the file's node that is being imported.
+    node: String,
 }
 
 /// What makes two constants one.
@@ -65,7 +69,14 @@ impl<'h> Builder<'h> {
             lives: Vec::new(),
             weights: HashMap::new(),
             names: 0,
+            budget: Budget::default(),
+            node: String::new(),
         }
+    }
+
+    /// Names the file's node that operators come from until the next one.
+    pub fn enter(&mut self, node: String) {
+        self.node = node;
     }
 
     /// An input of the network.
@@ -93,7 +104,9 @@ impl<'h> Builder<'h> {
     /// # Errors
     /// If the operands do not fit the operator.
     pub fn apply(&mut self, op: ArrayOp, operands: &[Option<&Tensor>]) -> Result<Tensor, Fault> {
+        self.budget.operator()?;
         let (dtype, dims) = result(&op, operands)?;
+        self.check_indices(&op, operands)?;
         if let (ArrayOp::Reshape { .. }, Some(Some(x))) = (&op, operands.first()) {
             if x.dims == dims {
                 return Ok((*x).clone());
@@ -122,8 +135,37 @@ impl<'h> Builder<'h> {
                 None => Input::Absent,
             });
         }
+        if indexes(&op) {
+            self.stage.indexed.push((op.name(), self.node.clone()));
+        }
         let value = self.stage.graph.push(Op::Array(op), inputs, None)?;
         Ok(self.live(dtype, dims, Some(value), None))
+    }
+
+    /// Refuses known indices that are outside of what they point into: a run would find them, but
+    /// not the node's name.
+    fn check_indices(&mut self, op: &ArrayOp, operands: &[Option<&Tensor>]) -> Result<(), Fault> {
+        let (&[Some(x), Some(index), ..], true) = (operands, indexes(op)) else { return Ok(()) };
+        if !self.is_known(index) || index.bytes() > FOLD_BYTES {
+            return Ok(());
+        }
+        let rows = matches!(op, ArrayOp::GatherNd { .. } | ArrayOp::ScatterNd { .. });
+        let (axis, width) = match *op {
+            ArrayOp::Gather { axis, .. }
+            | ArrayOp::GatherElements { axis }
+            | ArrayOp::ScatterElements { axis, .. } => (usize::from(axis), 1),
+            ArrayOp::GatherNd { batch } => (usize::from(batch), index.dims.last()),
+            _ => (0, index.dims.last()),
+        };
+        let width = if rows { usize::try_from(width).unwrap_or(1).max(1) } else { 1 };
+        for (place, number) in self.ints(index)?.into_iter().enumerate() {
+            let extent = x.dims.get(axis + place % width).copied().unwrap_or(1).cast_signed();
+            if number >= extent || number < -extent {
+                let reason = format!("index {number} is outside of {extent} elements");
+                return Err(Fault::invalid(reason));
+            }
+        }
+        Ok(())
     }
 
     /// The result if it is known without a run.
@@ -135,10 +177,12 @@ impl<'h> Builder<'h> {
         dims: Shape,
     ) -> Result<Option<Tensor>, Fault> {
         let mut splats = true;
-        let mut bytes = 0u64;
+        let (mut bytes, mut repeated) = (0u64, 0u64);
         for operand in operands.iter().flatten() {
             match &operand.source {
-                Source::Constant(Constant::Splat(_)) => {}
+                Source::Constant(Constant::Splat(_)) => {
+                    repeated = repeated.saturating_add(operand.bytes());
+                }
                 Source::Constant(_) => {
                     splats &= operand.elements() == 1;
                     bytes = bytes.saturating_add(operand.bytes());
@@ -173,7 +217,17 @@ impl<'h> Builder<'h> {
             return Ok(Some(Tensor::of(dtype, dims, Constant::Splat(splat))));
         }
         let size = size(dtype, &dims)?;
-        if size > FOLD_BYTES.max(bytes.saturating_mul(FOLD_FACTOR)) {
+        let most = FOLD_BYTES.max(bytes.saturating_mul(FOLD_FACTOR));
+        if size > most || repeated > most {
+            return Ok(None);
+        }
+        for operand in operands.iter().flatten() {
+            if let Source::Constant(Constant::Stored(stored)) = &operand.source {
+                self.budget.read(stored);
+            }
+        }
+        let operations = work(op, operands, dtype, dims).saturating_add(bytes / 8);
+        if !self.budget.affords(size, operations) {
             return Ok(None);
         }
         let bytes = self.evaluate(op, operands, dtype, dims)?;
@@ -234,12 +288,13 @@ impl<'h> Builder<'h> {
     pub fn bytes(&mut self, tensor: &Tensor) -> Result<Arc<[u8]>, Fault> {
         let live = match &tensor.source {
             Source::Constant(Constant::Bytes(bytes)) => return Ok(bytes.clone()),
-            Source::Constant(Constant::Stored(stored)) => return Ok(self.host.read(stored)?),
+            Source::Constant(Constant::Stored(stored)) => {
+                self.budget.read(stored);
+                return Ok(self.host.read(stored)?);
+            }
             Source::Constant(Constant::Splat(one)) => {
                 let size = size(tensor.dtype, &tensor.dims)?;
-                if size > CONSTANT_BYTES {
-                    return Err(too_large(&tensor.dims));
-                }
+                self.budget.take(size)?;
                 return Ok(one[..width(tensor.dtype)]
                     .iter()
                     .copied()
@@ -282,8 +337,32 @@ impl<'h> Builder<'h> {
         std::mem::take(&mut self.stage)
     }
 
+    /// Room for constants that an operator makes itself; asked for before they are made.
+    ///
+    /// # Errors
+    /// If it is more than an import may make.
+    pub fn room(&self, elements: u64, dtype: DType) -> Result<(), Fault> {
+        self.budget.take(elements.saturating_mul(dtype.bytes()))
+    }
+
+    /// Counts what costs as much as an operator: a constant of a body that is entered once more.
+    ///
+    /// # Errors
+    /// If there are more than one import may have.
+    pub fn count(&mut self, operators: usize) -> Result<(), Fault> {
+        (0..operators).try_for_each(|_| self.budget.operator())
+    }
+
     /// Ends the network: the last stage, and where each of these tensors comes from.
-    pub fn finish(mut self, outputs: &[&Tensor]) -> (Stage, Vec<Port>) {
+    ///
+    /// # Errors
+    /// If a constant output is larger than any that is given out.
+    pub fn finish(mut self, outputs: &[&Tensor]) -> Result<(Stage, Vec<Port>), Fault> {
+        for tensor in outputs {
+            if self.is_known(tensor) && tensor.bytes() > CONSTANT_BYTES {
+                return Err(too_large(&tensor.dims));
+            }
+        }
         // Only the outputs count now, whatever else is still held.
         let kept: Vec<Rc<Live>> = outputs
             .iter()
@@ -301,7 +380,7 @@ impl<'h> Builder<'h> {
                 Source::Live(live) => Port::Live(live.home.get().unwrap_or(Origin::Input(0))),
             })
             .collect();
-        (stage, ports)
+        Ok((stage, ports))
     }
 
     /// A node's operand in the stage that is being built.
@@ -343,7 +422,11 @@ impl<'h> Builder<'h> {
                     first: 0,
                 };
                 self.stage.constants.insert(name, constant.clone());
-                let input = Input::from(self.stage.graph.weight(weight));
+                // Names differ, so none of them is there already: no search through all.
+                let weights = &mut self.stage.graph.weights;
+                let place = u32::try_from(weights.len()).map_err(|_| too_large(&tensor.dims))?;
+                weights.push(weight);
+                let input = Input::from(WeightId(place));
                 self.weights.insert(key, input);
                 Ok(input)
             }
@@ -356,6 +439,7 @@ impl<'h> Builder<'h> {
     /// As there, or if they are none.
     pub fn ints(&mut self, tensor: &Tensor) -> Result<Vec<i64>, Fault> {
         let bytes = self.bytes(tensor)?;
+        self.room(tensor.elements(), DType::I64)?;
         Numbers { dtype: tensor.dtype, bytes: &bytes }.ints()
     }
 
@@ -365,6 +449,7 @@ impl<'h> Builder<'h> {
     /// As there.
     pub fn floats(&mut self, tensor: &Tensor) -> Result<Vec<f64>, Fault> {
         let bytes = self.bytes(tensor)?;
+        self.room(tensor.elements(), DType::F64)?;
         Ok(Numbers { dtype: tensor.dtype, bytes: &bytes }.floats())
     }
 
@@ -458,6 +543,26 @@ fn size(dtype: DType, dims: &Shape) -> Result<u64, Fault> {
 
 fn ty(tensor: &Tensor) -> Type {
     Type { dtype: tensor.dtype, dims: tensor.dims.iter().map(|&n| Dim::Fixed(n)).collect() }
+}
+
+/// Whether operand 1 holds places in operand 0.
+fn indexes(op: &ArrayOp) -> bool {
+    matches!(
+        op,
+        ArrayOp::Gather { .. }
+            | ArrayOp::GatherElements { .. }
+            | ArrayOp::GatherNd { .. }
+            | ArrayOp::ScatterElements { .. }
+            | ArrayOp::ScatterNd { .. }
+    )
+}
+
+/// Operations of an operator.
+fn work(op: &ArrayOp, operands: &[Option<&Tensor>], dtype: DType, dims: Shape) -> u64 {
+    let array = |tensor: &&Tensor| Array { dtype: tensor.dtype, dims: tensor.dims };
+    let operands: Vec<Option<Array>> =
+        operands.iter().map(|operand| operand.as_ref().map(array)).collect();
+    graph::work::of(op, &operands, &Array { dtype, dims }).operations
 }
 
 /// Type and extents of what an operator gives, by the graph's own rule.

@@ -243,7 +243,7 @@ impl Builder<'_> {
         if x.dims[..] == *dims {
             return Ok(x.clone());
         }
-        if x.elements() == dims.iter().product::<u64>() {
+        if dims.iter().try_fold(1u64, |n, &dim| n.checked_mul(dim)) == Some(x.elements()) {
             return self.reshape(x, dims);
         }
         self.view(x, dims, &strides, 0)

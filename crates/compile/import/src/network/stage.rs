@@ -42,6 +42,9 @@ pub struct Stage {
     pub inputs: Vec<Origin>,
     /// The graph's weights by name.
     pub constants: BTreeMap<String, Constant>,
+    /// Operators that use indices which only a run gives, with the names of their nodes in the file:
+    /// for the error of one that is out of range.
+    pub indexed: Vec<(&'static str, String)>,
 }
 
 /// An output of the network.

@@ -1,7 +1,7 @@
 //! Constant tensors of a file as constants of a network. Large ones stay in the file until a
 //! backend asks for them; types narrower than a byte are unpacked, one element a byte.
 
-use crate::network::{Constant, Fault, Narrow, Numbers, Stored, Tensor};
+use crate::network::{Builder, Constant, Fault, Narrow, Numbers, Stored, Tensor};
 use formats::onnx::{self, Contents, ElementType, SparseTensor};
 use std::sync::Arc;
 use tensor::{DType, Shape};
@@ -83,7 +83,7 @@ fn unpack(bytes: &[u8], narrow: Narrow, count: usize) -> Vec<u8> {
 }
 
 /// A tensor that lists its non-zero elements, written out.
-pub(super) fn sparse(tensor: &SparseTensor<'_>) -> Result<Tensor, Fault> {
+pub(super) fn sparse(builder: &Builder<'_>, tensor: &SparseTensor<'_>) -> Result<Tensor, Fault> {
     let (dtype, narrow) = element(tensor.values.element)?;
     let read = |part: &onnx::Tensor<'_>| {
         part.bytes()
@@ -94,8 +94,10 @@ pub(super) fn sparse(tensor: &SparseTensor<'_>) -> Result<Tensor, Fault> {
     let dims = Shape::new(&tensor.dims).filter(|_| narrow.is_none());
     let dims = dims.ok_or_else(|| Fault::unsupported("a sparse tensor of this type"))?;
     let width = usize::try_from(dtype.bytes()).unwrap_or(8);
-    let total = dims.elements().filter(|&n| n <= 1 << 28).and_then(|n| usize::try_from(n).ok());
+    let total = dims.elements().filter(|&n| n <= 1 << 28);
     let total = total.ok_or_else(|| Fault::invalid(format!("a sparse tensor of {dims}")))?;
+    builder.room(total, dtype)?;
+    let total = usize::try_from(total).map_err(|_| Fault::invalid("a sparse tensor"))?;
     let indices = Numbers { dtype: DType::I64, bytes: &indices }.ints()?;
     let count = values.len() / width;
     let rank = dims.len();

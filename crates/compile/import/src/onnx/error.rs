@@ -18,7 +18,8 @@ pub struct Unsupported {
 
 impl fmt::Display for Unsupported {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} (opset {}) of node `{}`: {}", self.op, self.version, self.node, self.reason)
+        let [op, node, reason] = [&self.op, &self.node, &self.reason].map(|text| Clean(text));
+        write!(f, "{op} (opset {}) of node `{node}`: {reason}", self.version)
     }
 }
 
@@ -27,7 +28,7 @@ impl fmt::Display for Unsupported {
 #[non_exhaustive]
 pub enum NetworkError {
     /// Names or order of the nodes make no graph.
-    #[error("node `{node}`: {reason}")]
+    #[error("node `{}`: {}", Clean(node), Clean(reason))]
     Structure {
         /// The node's name, or the name of its first output.
         node: String,
@@ -35,7 +36,7 @@ pub enum NetworkError {
         reason: String,
     },
     /// A node breaks its operator's rules.
-    #[error("node `{node}` ({op}): {reason}")]
+    #[error("node `{}` ({}): {}", Clean(node), Clean(op), Clean(reason))]
     Node {
         /// The node's name, or the name of its first output.
         node: String,
@@ -48,7 +49,7 @@ pub enum NetworkError {
     #[error("{}", list(.0))]
     Unsupported(Vec<Unsupported>),
     /// An input does not fit what the file declares.
-    #[error("input `{name}`: {reason}")]
+    #[error("input `{}`: {}", Clean(name), Clean(reason))]
     Input {
         /// The input.
         name: String,
@@ -56,7 +57,7 @@ pub enum NetworkError {
         reason: String,
     },
     /// Values are needed that only a run gives.
-    #[error("node `{node}` ({op}) needs values that only a run gives")]
+    #[error("node `{}` ({}) needs values that only a run gives", Clean(node), Clean(op))]
     Pending {
         /// The node's name, or the name of its first output.
         node: String,
@@ -64,13 +65,29 @@ pub enum NetworkError {
         op: String,
     },
     /// The host could not read or run; it holds the reason.
-    #[error("node `{node}`: {source}")]
+    #[error("node `{}`: {source}", Clean(node))]
     Host {
         /// The node's name, or the name of its first output.
         node: String,
         /// What happened.
         source: HostError,
     },
+}
+
+/// A text with names out of a file, which may hold what moves a terminal's cursor.
+struct Clean<'a>(&'a str);
+
+impl fmt::Display for Clean<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for c in self.0.chars() {
+            if c.is_control() {
+                write!(f, "{}", c.escape_default())?;
+            } else {
+                write!(f, "{c}")?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// At most this many are listed in a message; all are in the value.

@@ -16,7 +16,7 @@ use std::{collections::HashMap, rc::Rc};
 /// Functions and sub-graphs inside each other.
 const DEPTH_MAX: usize = 64;
 /// Nodes of one import, loops unrolled and functions inlined.
-const NODES_MAX: u64 = 1 << 22;
+const NODES_MAX: u64 = 1 << 18;
 
 /// The state of one import.
 pub(super) struct Importer<'a, 'h> {
@@ -84,7 +84,9 @@ pub(super) fn import<'a>(
             }
         }
     }
-    let (stage, ports) = importer.builder.finish(&tensors);
+    let (stage, ports) = importer.builder.finish(&tensors).map_err(|fault| {
+        NetworkError::Structure { node: "outputs".into(), reason: fault.to_string() }
+    })?;
     let outputs = model.graph.outputs.iter().zip(&tensors).zip(ports);
     let outputs = outputs.map(|((info, tensor), port)| Output {
         name: info.name.to_owned(),
@@ -116,6 +118,12 @@ impl<'a> Importer<'a, '_> {
             node: name.to_owned(),
             reason: fault.to_string(),
         };
+        if self.scopes.len() > DEPTH_MAX {
+            let fault = Fault::invalid(format!("graphs are nested deeper than {DEPTH_MAX}"));
+            return Err(failed(graph.name, fault));
+        }
+        let constants = graph.initializers.len().saturating_add(graph.sparse_initializers.len());
+        self.builder.count(constants).map_err(|fault| failed(graph.name, fault))?;
         for tensor in &graph.initializers {
             let value = match constant::constant(self.file, tensor) {
                 Ok(value) => Value::Tensor(value),
@@ -134,7 +142,8 @@ impl<'a> Importer<'a, '_> {
         }
         for tensor in &graph.sparse_initializers {
             let name = tensor.values.name;
-            let value = constant::sparse(tensor).map_err(|fault| failed(name, fault))?;
+            let value =
+                constant::sparse(&self.builder, tensor).map_err(|fault| failed(name, fault))?;
             scope.values.insert(name, value.into());
         }
         for (info, arg) in graph.inputs.iter().zip(args) {
@@ -269,6 +278,7 @@ impl<'a> Importer<'a, '_> {
         if let Some(function) = scan::function(self.model, node) {
             return self.function(function, &call);
         }
+        self.builder.enter(label(node));
         let result = match ops::find(node.domain, node.op_type) {
             Some(Rule::Control(control)) => match control(self, &call) {
                 Ok(values) => Ok(values),

@@ -18,7 +18,7 @@ use tensor::{DType, Shape};
 /// Graphs inside each other.
 const DEPTH_MAX: usize = 64;
 /// Operators of one import, loops unrolled.
-const OPERATORS_MAX: u64 = 1 << 22;
+const OPERATORS_MAX: u64 = 1 << 18;
 
 /// The state of one import.
 pub(super) struct Importer<'a, 'h> {
@@ -113,7 +113,10 @@ pub(super) fn import(
     let Importer { builder, variables, .. } = importer;
     results.extend(variables.finish().filter_map(|(name, value)| Some((name, value?))));
     let refs: Vec<&Tensor> = results.iter().map(|(_, tensor)| tensor).collect();
-    let (stage, ports) = builder.finish(&refs);
+    let (stage, ports) = builder.finish(&refs).map_err(|fault| NetworkError::Structure {
+        node: "outputs".into(),
+        reason: fault.to_string(),
+    })?;
     let outputs = results.iter().zip(ports).map(|((name, tensor), port)| Output {
         name: name.clone(),
         dtype: tensor.dtype,
@@ -248,6 +251,7 @@ impl<'a, 'h> Importer<'a, 'h> {
             if inputs.iter().flatten().any(|value| matches!(value, Value::Unknown)) {
                 return Ok(unknown());
             }
+            self.builder.enter(node());
             let call = Call { graph, operator, inputs, profile: self.profile };
             match ops::rule(&code, &call)? {
                 Rule::Graphs(control) => control(self, &call),

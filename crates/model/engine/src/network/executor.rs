@@ -10,10 +10,11 @@ use cpu::CpuBackend;
 use graph::Graph;
 use import::{
     network::{HostError, Origin, Stage},
-    onnx::Declared,
+    onnx::{Declared, NetworkError},
 };
 use plan::{
-    Backend as _, Control, Grant, LoadError, Plan, Program, Span, State, Trace, Unit, WeightSource,
+    Backend as _, Control, Grant, LoadError, Plan, Program, RunError, Span, State, Trace, Unit,
+    WeightSource,
 };
 use std::{sync::Arc, time::Duration};
 use tensor::TensorRef;
@@ -58,6 +59,8 @@ pub(super) struct Stages {
 #[derive(Debug)]
 struct Running {
     inputs: Vec<Origin>,
+    /// Operators whose indices only a run gives, with their nodes' names.
+    indexed: Vec<(&'static str, String)>,
     /// Its plan as it was loaded; none where all is known before a run.
     program: Option<Arc<dyn Program>>,
     state: Option<Box<dyn State>>,
@@ -99,6 +102,7 @@ impl Stages {
         let inputs = stage.inputs;
         let mut running = Running {
             inputs,
+            indexed: stage.indexed,
             program: None,
             state: None,
             sizes: Vec::new(),
@@ -142,8 +146,7 @@ impl Stages {
             };
             state.input(port)[..bytes.len()].copy_from_slice(bytes);
         }
-        state.run(&[], &staged)?;
-        Ok(())
+        state.run(&[], &staged).map_err(|error| named(error, &running.indexed))
     }
 
     /// Gives the memory of runs back; weights stay.
@@ -186,6 +189,16 @@ impl Stages {
         let same = |(output, bytes): &(usize, Arc<[u8]>)| running.output(*output) == Some(&**bytes);
         running.expected.iter().all(same)
     }
+}
+
+/// An index that is out of range with the name of the node that uses it, or of those that may.
+fn named(error: RunError, indexed: &[(&'static str, String)]) -> EngineError {
+    let RunError::Outside { op, index, extent } = error else { return error.into() };
+    let nodes: Vec<&str> =
+        indexed.iter().filter(|(known, _)| *known == op).map(|(_, node)| node.as_str()).collect();
+    let (node, op) = (nodes.join("` or `"), op.to_owned());
+    let reason = format!("index {index} is outside of {extent} elements");
+    EngineError::Network { file: "network".into(), source: NetworkError::Node { node, op, reason } }
 }
 
 /// Bytes of a port's elements.

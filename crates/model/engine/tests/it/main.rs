@@ -5,10 +5,16 @@
 mod allocations;
 mod files;
 mod folders;
+mod hostile;
 mod memory;
 mod networks;
+mod onnx_file;
 mod packs;
 mod same_answer;
+
+#[path = "../../../../input/formats/tests/it/raw.rs"]
+#[expect(dead_code, reason = "the flatbuffers of the readers' tests are used alone")]
+mod raw;
 
 use ledge_engine::{
     LanguageModel, ModelFile, Request,

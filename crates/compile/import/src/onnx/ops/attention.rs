@@ -313,6 +313,7 @@ pub(super) fn tensor_scatter(b: &mut Builder<'_>, call: &Call<'_>) -> Outputs {
     if rank != past.rank() || axis == 0 {
         return Err(Fault::invalid(format!("an update of {} along {axis}", update.dims)));
     }
+    b.room(update.dims[axis], DType::I64)?;
     let steps: Vec<i64> = (0..update.dims[axis].cast_signed()).collect();
     let mut dims = vec![1; rank];
     dims[axis] = update.dims[axis];

@@ -101,6 +101,7 @@ pub(super) fn reverse(
     if lengths.len() as u64 != rows || lengths.iter().any(|&n| n < 0 || n.cast_unsigned() > steps) {
         return Err(Fault::invalid(format!("lengths {lengths:?} for {}", x.dims)));
     }
+    b.room(rows.saturating_mul(steps), DType::I64)?;
     let mut index = Vec::new();
     for &len in lengths {
         for t in 0..steps.cast_signed() {
@@ -133,7 +134,7 @@ pub(super) fn non_zero(b: &mut Builder<'_>, call: &Call<'_>) -> Outputs {
 pub(super) fn compress(b: &mut Builder<'_>, call: &Call<'_>) -> Outputs {
     let (x, condition) = (call.tensor(0)?, call.tensor(1)?);
     let (x, axis) = match call.ints("axis")? {
-        Some(axis) => (x.clone(), x.axis(axis[0])?),
+        Some(axis) => (x.clone(), x.axis(axis.first().copied().unwrap_or(0))?),
         None => (b.reshape(x, &[x.elements()])?, 0),
     };
     let chosen: Vec<i64> =
@@ -146,7 +147,7 @@ pub(super) fn unique(b: &mut Builder<'_>, call: &Call<'_>) -> Outputs {
     let x = call.tensor(0)?;
     let sorted = call.flag("sorted", true)?;
     let (x, axis) = match call.ints("axis")? {
-        Some(axis) => (x.clone(), x.axis(axis[0])?),
+        Some(axis) => (x.clone(), x.axis(axis.first().copied().unwrap_or(0))?),
         None => (b.reshape(x, &[x.elements()])?, 0),
     };
     let values = b.floats(&x)?;

@@ -87,9 +87,10 @@ pub(super) fn causal_conv(b: &mut Builder<'_>, call: &Call<'_>) -> Outputs {
     let (&[batch, channels, _], &[_, 1, taps]) = (&x.dims[..], &w.dims[..]) else {
         return Err(Fault::invalid(format!("an input of {}, weights of {}", x.dims, w.dims)));
     };
+    let before = taps.checked_sub(1).ok_or_else(|| Fault::invalid("weights of no taps"))?;
     let past = match call.optional(3)? {
         Some(past) => past.clone(),
-        None => b.filled(x.dtype, &[batch, channels, taps - 1], 0.0)?,
+        None => b.filled(x.dtype, &[batch, channels, before], 0.0)?,
     };
     let padded = b.concat(&[past, x.clone()], 2)?;
     let number = |n: u64| u32::try_from(n).map_err(|_| Fault::invalid("more than 2^32 channels"));
@@ -108,7 +109,8 @@ pub(super) fn causal_conv(b: &mut Builder<'_>, call: &Call<'_>) -> Outputs {
         "silu" | "swish" => y = b.map(Map::Silu, &y)?,
         other => return Err(Fault::unsupported(format!("activation `{other}`"))),
     }
-    let length = padded.dims[2];
-    let state = b.slice(&padded, 2, length - (taps - 1), taps - 1, 1)?;
+    let from = padded.dims.get(2).and_then(|length| length.checked_sub(before));
+    let from = from.ok_or_else(|| Fault::invalid(format!("{} for {taps} taps", padded.dims)))?;
+    let state = b.slice(&padded, 2, from, before, 1)?;
     many([y, state])
 }

@@ -343,7 +343,7 @@ fn multi_head_attention(b: &mut Builder<'_>, call: &Call<'_>) -> Outputs {
     };
     let (mut query, mut key, mut value) = (query.clone(), key.clone(), value.clone());
     if let Some(bias) = call.optional(3)? {
-        let wide = query.dims[2];
+        let wide = query.dims.dims().last().copied().unwrap_or(0);
         let v_wide = value.dims.dims().last().copied().unwrap_or(0);
         let part = |b: &mut Builder<'_>, start, len| b.slice(bias, 0, start, len, 1);
         let (q, k, v) = (part(b, 0, wide)?, part(b, wide, wide)?, part(b, 2 * wide, v_wide)?);
@@ -406,13 +406,16 @@ fn group_query_attention(b: &mut Builder<'_>, call: &Call<'_>) -> Outputs {
         (q, Some(k), Some(v)) => (q.clone(), k.clone(), v.clone()),
         (all, None, None) => {
             let wide = all.dims.dims().last().copied().unwrap_or(0);
+            if [q_heads, kv_heads].iter().any(|n| !(0..1 << 16).contains(n)) {
+                return Err(Fault::invalid(format!("{q_heads} and {kv_heads} heads")));
+            }
             let one = wide / u64::try_from(q_heads + 2 * kv_heads).unwrap_or(1).max(1);
             let (q, kv) = (one * q_heads.cast_unsigned(), one * kv_heads.cast_unsigned());
             (b.slice(all, 2, 0, q, 1)?, b.slice(all, 2, q, kv, 1)?, b.slice(all, 2, q + kv, kv, 1)?)
         }
         _ => return Err(Fault::invalid("keys without values")),
     };
-    let ends: Vec<i64> = b.ints(call.tensor(5)?)?.iter().map(|n| n + 1).collect();
+    let ends: Vec<i64> = b.ints(call.tensor(5)?)?.iter().map(|n| n.saturating_add(1)).collect();
     let tokens = query.dims.get(1).map_or(0, |n| n.cast_signed());
     let past = call.optional(3)?.zip(call.optional(4)?);
     let held = past.map_or(0, |(k, _)| k.dims.get(2).map_or(0, |n| n.cast_signed()));
@@ -423,9 +426,10 @@ fn group_query_attention(b: &mut Builder<'_>, call: &Call<'_>) -> Outputs {
     let mut q = query;
     let mut k = key;
     if rotated {
-        let first = total - tokens;
+        let first = total.saturating_sub(tokens);
+        b.room(total.saturating_sub(first).unsigned_abs(), DType::I64)?;
         let places: Vec<i64> = (first..total).collect();
-        let batch = q.dims[0];
+        let batch = q.dims.first().copied().unwrap_or(1);
         let places = b.integers(&[1, places.len() as u64], &places)?;
         let places = b.expand(&places, &[batch, tokens.cast_unsigned()])?;
         let tables = (call.tensor(7)?, call.tensor(8)?);

@@ -206,8 +206,8 @@ pub(super) fn center_crop_pad(b: &mut Builder<'_>, call: &Call<'_>) -> Outputs {
 }
 
 fn block(call: &Call<'_>, x: &Tensor) -> Result<(u64, [u64; 4]), Fault> {
-    let block = u64::try_from(call.int("blocksize", 0)?).ok().filter(|&n| n > 0);
-    let block = block.ok_or_else(|| Fault::invalid("blocksize must be above 0"))?;
+    let block = u64::try_from(call.int("blocksize", 0)?).ok().filter(|n| (1..1 << 16).contains(n));
+    let block = block.ok_or_else(|| Fault::invalid("blocksize must be above 0, below 2^16"))?;
     match &x.dims[..] {
         &[n, c, h, w] => Ok((block, [n, c, h, w])),
         _ => Err(Fault::invalid(format!("must have 4 dimensions, has {}", x.dims))),
@@ -241,7 +241,7 @@ pub(super) fn space_to_depth(b: &mut Builder<'_>, call: &Call<'_>) -> Outputs {
         "CRD" => b.transpose(&parts, &[0, 1, 3, 5, 2, 4])?,
         other => return Err(Fault::unsupported(format!("mode `{other}`"))),
     };
-    one(b.reshape(&result, &[n, c * s * s, h / s, w / s])?)
+    one(b.reshape(&result, &[n, c.saturating_mul(s * s), h / s, w / s])?)
 }
 
 pub(super) fn trilu(b: &mut Builder<'_>, call: &Call<'_>) -> Outputs {

@@ -59,6 +59,7 @@ fn draw(
     let count = dims.iter().try_fold(1u64, |n, &dim| n.checked_mul(dim));
     let count = count.filter(|&n| n <= NUMBERS_MAX);
     let count = count.ok_or_else(|| Fault::invalid(format!("random numbers of {dims:?}")))?;
+    b.room(count, DType::F64)?;
     let list: Vec<f64> = (0..count).map(|_| next()).collect();
     b.numbers(dtype, dims, &list)
 }

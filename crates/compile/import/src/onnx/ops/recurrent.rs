@@ -108,7 +108,7 @@ fn run(
         activations: activations(call, defaults, directions)?,
     };
     let lengths = call.optional(4)?.map(|lengths| b.ints(lengths)).transpose()?;
-    let steps = x.dims[0];
+    let steps = x.dims.first().copied().unwrap_or(0);
     // Lengths that are all whole sequences say nothing.
     let lengths = lengths.filter(|list| list.iter().any(|&n| n.cast_unsigned() != steps));
     let known = match &lengths {

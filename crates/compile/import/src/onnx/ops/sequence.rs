@@ -92,6 +92,7 @@ pub(super) fn split(b: &mut Builder<'_>, call: &Call<'_>) -> Outputs {
     let axis = x.axis(call.int("axis", 0)?)?;
     let keep = call.flag("keepdims", true)?;
     let extent = x.dims[axis];
+    b.room(extent, DType::I64)?;
     let (sizes, keep) = match call.optional(1)? {
         None => (vec![1; usize::try_from(extent).unwrap_or(0)], keep),
         Some(split) => {

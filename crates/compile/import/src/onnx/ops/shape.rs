@@ -17,7 +17,7 @@ pub(super) fn constant(b: &mut Builder<'_>, call: &Call<'_>, file: &[u8]) -> Out
         return one(stored::constant(file, tensor)?);
     }
     match call.attribute("sparse_value") {
-        Some(AttributeValue::SparseTensor(tensor)) => return one(stored::sparse(tensor)?),
+        Some(AttributeValue::SparseTensor(tensor)) => return one(stored::sparse(b, tensor)?),
         None => {}
         Some(_) => return Err(Fault::invalid("attribute `sparse_value` must be sparse")),
     }
@@ -193,7 +193,9 @@ pub(super) fn range(b: &mut Builder<'_>, call: &Call<'_>) -> Outputs {
         return Err(Fault::invalid(format!("a range of {count} numbers")));
     }
     #[expect(clippy::cast_possible_truncation, reason = "bounded above")]
-    let numbers: Vec<f64> = (0..count as u64).map(|i| start + i as f64 * delta).collect();
+    let count = count as u64;
+    b.room(count, DType::F64)?;
+    let numbers: Vec<f64> = (0..count).map(|i| start + i as f64 * delta).collect();
     one(b.numbers(dtype, &[numbers.len() as u64], &numbers)?)
 }
 
@@ -207,6 +209,7 @@ pub(super) fn eye_like(b: &mut Builder<'_>, call: &Call<'_>) -> Outputs {
         return Err(Fault::invalid(format!("must have 2 dimensions, has {}", x.dims)));
     };
     let k = call.int("k", 0)?;
+    b.room(rows.saturating_add(columns), DType::I64)?;
     // A comparison of two ranges, so that a large one is never written out.
     let row: Vec<i64> = (0..rows.cast_signed()).map(|i| i.saturating_add(k)).collect();
     let column: Vec<i64> = (0..columns.cast_signed()).collect();

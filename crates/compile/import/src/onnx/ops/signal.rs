@@ -133,6 +133,7 @@ pub(super) fn mel_weights(b: &mut Builder<'_>, call: &Call<'_>) -> Outputs {
         let hertz = 700.0 * (10f64.powf((i as f64 * step + mel(low)) / 2595.0) - 1.0);
         ((length + 1) as f64 * hertz / rate).floor() as i64
     };
+    b.room((bins as u64).saturating_mul(bands as u64), DType::F64)?;
     let mut weights = vec![0.0; bins * bands];
     let mut put = |bin: i64, band: usize, value: f64| {
         if let Ok(bin) = usize::try_from(bin)
@@ -141,14 +142,17 @@ pub(super) fn mel_weights(b: &mut Builder<'_>, call: &Call<'_>) -> Outputs {
             weights[bin * bands + band] = value;
         }
     };
+    let last = length / 2;
     for band in 0..bands {
         let (from, peak, to) = (edge(band), edge(band + 1), edge(band + 2));
         if peak == from {
             put(peak, band, 1.0);
         } else {
-            (from..=peak).for_each(|j| put(j, band, (j - from) as f64 / (peak - from) as f64));
+            (from.max(0)..=peak.min(last))
+                .for_each(|j| put(j, band, (j - from) as f64 / (peak - from) as f64));
         }
-        (peak..to).for_each(|j| put(j, band, (to - j) as f64 / (to - peak) as f64));
+        (peak.max(0)..to.min(last + 1))
+            .for_each(|j| put(j, band, (to - j) as f64 / (to - peak) as f64));
     }
     one(b.numbers(dtype, &[bins as u64, bands as u64], &weights)?)
 }

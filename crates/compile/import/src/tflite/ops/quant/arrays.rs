@@ -210,6 +210,10 @@ pub(super) fn resize_bilinear(b: &mut Builder<'_>, call: &Call<'_>) -> Outputs {
     if from_h == 0 || from_w == 0 || from_h.max(from_w) > 1 << 20 {
         return Err(Fault::invalid(format!("an image of {}", x.dims)));
     }
+    if h == 0 || w == 0 {
+        return Err(Fault::invalid(format!("an image of {h} by {w}")));
+    }
+    b.room(h.saturating_add(w).saturating_mul(3), DType::F64)?;
     let is_single = call.profile == Profile::Xnnpack;
     let make = if is_single { Line::single } else { Line::fixed };
     let line = |from, to| make(from, to, options);
