@@ -68,6 +68,14 @@ pub enum LoadError {
         /// What is in the way, naming the place.
         reason: String,
     },
+    /// A delegate could not make a program of the plan; another backend may.
+    #[error("the {backend} backend: {reason}")]
+    Delegate {
+        /// The backend's name.
+        backend: String,
+        /// What it says.
+        reason: String,
+    },
     /// The caller asked to stop.
     #[error("cancelled")]
     Cancelled,
@@ -106,6 +114,14 @@ pub enum RunError {
         index: i64,
         /// The extent that it points into.
         extent: u64,
+    },
+    /// A delegate failed; another backend may run the same steps.
+    #[error("the {backend} backend: {reason}")]
+    Delegate {
+        /// The backend's name.
+        backend: String,
+        /// What it says.
+        reason: String,
     },
     /// A weight could not be read.
     #[error(transparent)]

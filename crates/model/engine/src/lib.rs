@@ -5,6 +5,7 @@
 //! [`Fit::load`] loads within that promise; [`LanguageModel::session`] gives out sequences.
 //! Nothing here prints, exits or reads the environment. This crate is internal to Ledge.
 
+pub mod delegates;
 pub mod device;
 pub mod embedding;
 pub mod error;
