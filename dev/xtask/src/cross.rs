@@ -28,6 +28,9 @@ const SECONDS_MAX: &str = "400";
 /// Where Debian's cross C library lies, which emulated programs load.
 const ARM_ROOT: &str = "/usr/aarch64-linux-gnu";
 
+/// Starts a WebAssembly program.
+const NODE: &[&str] = &["node", "--no-warnings", "{runner}"];
+
 /// A machine that stands in for others.
 struct Machine {
     /// The name on the command line.
@@ -62,7 +65,14 @@ const MACHINES: &[Machine] = &[
         target: "wasm32-wasip1",
         programs: &[("node", &["nodejs"])],
         flags: "-Ctarget-feature=+simd128",
-        runs: &[("simd128", &["node", "--no-warnings", "{runner}"])],
+        runs: &[("simd128", NODE)],
+    },
+    Machine {
+        name: "wasm-relaxed",
+        target: "wasm32-wasip1",
+        programs: &[("node", &["nodejs"])],
+        flags: "-Ctarget-feature=+simd128,+relaxed-simd",
+        runs: &[("relaxed simd", NODE)],
     },
 ];
 
@@ -79,7 +89,7 @@ pub(crate) fn run(root: &Path, names: &[&str]) -> Result<Verdict> {
     let mut verdict = Verdict::Good;
     for machine in MACHINES.iter().filter(|m| names.is_empty() || names.contains(&m.name)) {
         if let Err(why) = machine.set_up() {
-            table.push(format!("{:6} skipped: {why:#}", machine.name));
+            table.push(format!("{:12} skipped: {why:#}", machine.name));
             continue;
         }
         for (name, runner) in machine.runs {
@@ -91,7 +101,7 @@ pub(crate) fn run(root: &Path, names: &[&str]) -> Result<Verdict> {
                 verdict = Verdict::Short;
             }
             let seconds = start.elapsed().as_secs_f64();
-            table.push(format!("{:6} {name:16} {said:7} {seconds:6.1} s", machine.name));
+            table.push(format!("{:12} {name:16} {said:7} {seconds:6.1} s", machine.name));
         }
     }
     println!("{}", table.join("\n"));

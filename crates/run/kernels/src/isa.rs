@@ -11,16 +11,39 @@
 
 use core::{fmt, str::FromStr};
 
+/// Applies an intrinsic to each quarter of its operands.
+#[cfg(any(target_arch = "aarch64", all(target_arch = "wasm32", target_feature = "simd128")))]
+macro_rules! each {
+    ($f:ident, $a:expr) => {
+        [$f($a[0]), $f($a[1]), $f($a[2]), $f($a[3])]
+    };
+    ($f:ident, $a:expr, $b:expr) => {
+        [$f($a[0], $b[0]), $f($a[1], $b[1]), $f($a[2], $b[2]), $f($a[3], $b[3])]
+    };
+    ($f:ident, $a:expr, $b:expr, $c:expr) => {
+        [
+            $f($a[0], $b[0], $c[0]),
+            $f($a[1], $b[1], $c[1]),
+            $f($a[2], $b[2], $c[2]),
+            $f($a[3], $b[3], $c[3]),
+        ]
+    };
+}
+
 mod extends;
 pub mod scalar;
 #[cfg(target_arch = "x86_64")]
 pub mod x86;
 #[cfg(target_arch = "aarch64")]
 pub mod neon;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+pub mod wasm;
 
 #[cfg(target_arch = "aarch64")]
 pub use neon::{NeonDot, NeonI8mm};
 pub use scalar::Scalar;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+pub use wasm::Wasm;
 #[cfg(target_arch = "x86_64")]
 pub use x86::{Avx2, Avx512Vnni, AvxVnni};
 
@@ -72,6 +95,12 @@ pub enum Isa {
     /// NEON with the dot-product and the 8-bit matrix instructions.
     #[cfg(target_arch = "aarch64")]
     NeonI8mm(NeonI8mm),
+    /// WebAssembly's 128-bit registers, with the relaxed instructions if the build has them.
+    #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+    Wasm(Wasm),
+    /// The specification of sets that round products before they add: only tests run it.
+    #[cfg(all(test, target_arch = "wasm32"))]
+    Unfused(scalar::Unfused),
 }
 
 impl Isa {
@@ -96,13 +125,15 @@ impl Isa {
             NeonDot::detect().map(Self::NeonDot),
             #[cfg(target_arch = "aarch64")]
             NeonI8mm::detect().map(Self::NeonI8mm),
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            Some(Self::Wasm(Wasm::new())),
             None,
         ];
         core::iter::once(Self::SCALAR).chain(native.into_iter().flatten())
     }
 
     /// The name that users see and type: `scalar`, `avx2`, `avxvnni`, `avx512vnni`,
-    /// `neondot`, `neoni8mm`.
+    /// `neondot`, `neoni8mm`, `wasm`, `wasmrelaxed`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Scalar(_) => "scalar",
@@ -116,6 +147,10 @@ impl Isa {
             Self::NeonDot(_) => "neondot",
             #[cfg(target_arch = "aarch64")]
             Self::NeonI8mm(_) => "neoni8mm",
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            Self::Wasm(_) => Wasm::NAME,
+            #[cfg(all(test, target_arch = "wasm32"))]
+            Self::Unfused(_) => "unfused",
         }
     }
 
@@ -133,6 +168,10 @@ impl Isa {
             Self::NeonDot(_) => NeonDot::TILE,
             #[cfg(target_arch = "aarch64")]
             Self::NeonI8mm(_) => NeonI8mm::TILE,
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            Self::Wasm(_) => Wasm::TILE,
+            #[cfg(all(test, target_arch = "wasm32"))]
+            Self::Unfused(_) => <scalar::Unfused as Simd>::TILE,
         }
     }
 
@@ -150,6 +189,10 @@ impl Isa {
             Self::NeonDot(_) => NeonDot::SHIFT,
             #[cfg(target_arch = "aarch64")]
             Self::NeonI8mm(_) => NeonI8mm::SHIFT,
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            Self::Wasm(_) => Wasm::SHIFT,
+            #[cfg(all(test, target_arch = "wasm32"))]
+            Self::Unfused(_) => <scalar::Unfused as Simd>::SHIFT,
         }
     }
 
@@ -167,7 +210,30 @@ impl Isa {
             Self::NeonDot(_) => NeonDot::ROWS,
             #[cfg(target_arch = "aarch64")]
             Self::NeonI8mm(_) => NeonI8mm::ROWS,
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            Self::Wasm(_) => Wasm::ROWS,
+            #[cfg(all(test, target_arch = "wasm32"))]
+            Self::Unfused(_) => <scalar::Unfused as Simd>::ROWS,
         }
+    }
+
+    /// The sets that this processor has whose multiply-adds round once, as plain loops do.
+    #[cfg(test)]
+    pub(crate) fn fused() -> impl Iterator<Item = Self> {
+        Self::available().filter(|isa| isa.specification() == Self::SCALAR)
+    }
+
+    /// The scalar set whose bits this set gives: [`SCALAR`](Self::SCALAR), unless the set adds to
+    /// products that were rounded, as WebAssembly does on some machines.
+    #[cfg(test)]
+    pub(crate) fn specification(self) -> Self {
+        if self.run(tests::Fuses) {
+            return Self::SCALAR;
+        }
+        #[cfg(target_arch = "wasm32")]
+        return Self::Unfused(scalar::Unfused);
+        #[cfg(not(target_arch = "wasm32"))]
+        unreachable!("{self} has a fused multiply-add")
     }
 
     /// Runs `kernel` compiled for this set, or for the set it extends, which does everything but
@@ -186,6 +252,10 @@ impl Isa {
             Self::NeonDot(token) => token.enter(kernel),
             #[cfg(target_arch = "aarch64")]
             Self::NeonI8mm(token) => extends::Extends::base(token).enter(kernel),
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            Self::Wasm(token) => kernel.run(token),
+            #[cfg(all(test, target_arch = "wasm32"))]
+            Self::Unfused(token) => kernel.run(token),
         }
     }
 
@@ -204,6 +274,10 @@ impl Isa {
             Self::NeonDot(token) => token.enter(kernel),
             #[cfg(target_arch = "aarch64")]
             Self::NeonI8mm(token) => token.enter(kernel),
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            Self::Wasm(token) => kernel.run(token),
+            #[cfg(all(test, target_arch = "wasm32"))]
+            Self::Unfused(token) => kernel.run(token),
         }
     }
 }
@@ -250,7 +324,9 @@ impl FromStr for Isa {
 /// The operations of an instruction set on registers of 16 lanes.
 ///
 /// Every operation is defined lane by lane and gives the bits that [`Scalar`] gives, except that a
-/// NaN may differ in sign and payload. Integer arithmetic wraps.
+/// NaN may differ in sign and payload, and that WebAssembly has no fused multiply-add but where its
+/// relaxed instructions find one: there [`fma`](Self::fma) and [`fnma`](Self::fnma) round twice.
+/// Integer arithmetic wraps.
 pub trait Simd: Copy {
     /// 16 `f32`.
     type F: Copy;
@@ -294,6 +370,13 @@ pub trait Simd: Copy {
     fn fma(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F;
     /// `c − a · b`, rounded once.
     fn fnma(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F;
+    /// `(acc − anchor) · scale`, rounded once, for `acc` the bits of `acts::ANCHOR` plus an integer
+    /// and `offset` = `−ANCHOR · scale`, which is exact; where it is infinite, the result is it,
+    /// and NaN if the scale is not finite.
+    #[inline(always)]
+    fn anchored(self, acc: Self::I, scale: Self::F, offset: Self::F) -> Self::F {
+        self.fma(self.of_bits(acc), scale, offset)
+    }
     /// `a` where `a > b`, else `b` (also where one is NaN).
     fn max(self, a: Self::F, b: Self::F) -> Self::F;
     /// `a` where `a < b`, else `b` (also where one is NaN).

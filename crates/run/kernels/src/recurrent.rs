@@ -171,7 +171,7 @@ mod tests {
             let sums: Vec<f32> = noise(1, 4 * h).iter().map(|x| 4.0 * x).collect();
             let before = noise(2, h);
             let mut first = Vec::new();
-            for isa in Isa::available() {
+            for isa in Isa::fused() {
                 let [mut cell, mut hidden, mut update] = [const { Vec::new() }; 3].map(|mut v| {
                     v.resize(h, f32::NAN);
                     v

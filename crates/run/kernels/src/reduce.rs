@@ -258,7 +258,7 @@ mod tests {
             let x = noise(1, outer * reduced * inner);
             for statistic in statistics {
                 let mut first = Vec::new();
-                for isa in Isa::available() {
+                for isa in Isa::fused() {
                     let mut out = vec![f32::NAN; outer * inner];
                     for (x, out) in x.chunks(reduced * inner).zip(out.chunks_mut(inner)) {
                         let (left, right) = out.split_at_mut(inner / 3);
@@ -286,7 +286,7 @@ mod tests {
                 }
             }
         }
-        for isa in Isa::available() {
+        for isa in Isa::fused() {
             let mut out = [0.0];
             reduce(isa, Statistic::Greatest, &[1.0, f32::NAN, 2.0], 1, 0, &mut out);
             assert!(out[0].is_nan(), "{isa}");
@@ -299,7 +299,7 @@ mod tests {
             let x: Vec<f32> = noise(1, 3 * width).iter().map(|x| 40.0 * x).collect();
             for log in [false, true] {
                 let mut first = Vec::new();
-                for isa in Isa::available() {
+                for isa in Isa::fused() {
                     let mut out = x.clone();
                     softmax(isa, &mut out, width, log);
                     for (row, out) in x.chunks(width).zip(out.chunks(width)) {

@@ -41,7 +41,7 @@ fn products_are_the_chains_that_are_promised_on_every_instruction_set() {
         assert_eq!(panels, same);
         let bias = noise(3, columns);
         let residual = noise(4, ROWS_MAX * columns);
-        for isa in Isa::available() {
+        for isa in Isa::fused() {
             for rows in 1..=isa.rows() {
                 let residual: Vec<&[f32]> = residual.chunks(columns).take(rows).collect();
                 let places: Vec<u32> = (0..pieces * rows)

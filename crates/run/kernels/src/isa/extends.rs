@@ -18,6 +18,24 @@ pub trait Extends: Copy {
     /// The other set, which a processor that has this one has too.
     fn base(self) -> Self::Base;
 
+    /// [`Simd::fma`]: the other set's, but for sets that are told apart by it.
+    #[inline(always)]
+    fn fma(self, a: F<Self>, b: F<Self>, c: F<Self>) -> F<Self> {
+        self.base().fma(a, b, c)
+    }
+
+    /// [`Simd::fnma`], likewise.
+    #[inline(always)]
+    fn fnma(self, a: F<Self>, b: F<Self>, c: F<Self>) -> F<Self> {
+        self.base().fnma(a, b, c)
+    }
+
+    /// [`Simd::anchored`], likewise.
+    #[inline(always)]
+    fn anchored(self, acc: I<Self>, scale: F<Self>, offset: F<Self>) -> F<Self> {
+        self.base().anchored(acc, scale, offset)
+    }
+
     /// [`Simd::dot16`], never centered.
     fn dot16<const N: usize, R: Bound>(
         self,
@@ -47,6 +65,8 @@ pub trait Extends: Copy {
     }
 }
 
+/// Floats of the extended set.
+pub(super) type F<E> = <<E as Extends>::Base as Simd>::F;
 /// Integers of the extended set.
 pub(super) type I<E> = <<E as Extends>::Base as Simd>::I;
 /// Bytes of the extended set.
@@ -63,7 +83,7 @@ macro_rules! inherit {
 }
 
 impl<E: Extends> Simd for E {
-    type F = <E::Base as Simd>::F;
+    type F = F<E>;
     type I = I<E>;
     type B = B<E>;
 
@@ -83,8 +103,6 @@ impl<E: Extends> Simd for E {
         fn sub(a: Self::F, b: Self::F) -> Self::F;
         fn mul(a: Self::F, b: Self::F) -> Self::F;
         fn div(a: Self::F, b: Self::F) -> Self::F;
-        fn fma(a: Self::F, b: Self::F, c: Self::F) -> Self::F;
-        fn fnma(a: Self::F, b: Self::F, c: Self::F) -> Self::F;
         fn max(a: Self::F, b: Self::F) -> Self::F;
         fn min(a: Self::F, b: Self::F) -> Self::F;
         fn sqrt(a: Self::F) -> Self::F;
@@ -147,6 +165,21 @@ impl<E: Extends> Simd for E {
     #[inline(always)]
     fn load_apart<const N: usize>(self, from: &[f32], step: usize) -> [Self::F; N] {
         self.base().load_apart(from, step)
+    }
+
+    #[inline(always)]
+    fn fma(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F {
+        Extends::fma(self, a, b, c)
+    }
+
+    #[inline(always)]
+    fn fnma(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F {
+        Extends::fnma(self, a, b, c)
+    }
+
+    #[inline(always)]
+    fn anchored(self, acc: Self::I, scale: Self::F, offset: Self::F) -> Self::F {
+        Extends::anchored(self, acc, scale, offset)
     }
 
     #[inline(always)]

@@ -64,24 +64,6 @@ macro_rules! ops {
     )*};
 }
 
-/// Applies an intrinsic to each quarter of its operands.
-macro_rules! each {
-    ($f:ident, $a:expr) => {
-        [$f($a[0]), $f($a[1]), $f($a[2]), $f($a[3])]
-    };
-    ($f:ident, $a:expr, $b:expr) => {
-        [$f($a[0], $b[0]), $f($a[1], $b[1]), $f($a[2], $b[2]), $f($a[3], $b[3])]
-    };
-    ($f:ident, $a:expr, $b:expr, $c:expr) => {
-        [
-            $f($a[0], $b[0], $c[0]),
-            $f($a[1], $b[1], $c[1]),
-            $f($a[2], $b[2], $c[2]),
-            $f($a[3], $b[3], $c[3]),
-        ]
-    };
-}
-
 impl Simd for NeonDot {
     type F = F;
     type I = I;

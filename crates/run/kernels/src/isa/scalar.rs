@@ -79,6 +79,15 @@ fn round_ties_even(a: f32) -> i32 {
     ((a + step) - step) as i32
 }
 
+/// The same number, which LLVM 22 cannot make a relaxed minimum of, as those lose NaN.
+#[inline(always)]
+fn plain(a: f32) -> f32 {
+    #[cfg(target_feature = "relaxed-simd")]
+    return core::hint::black_box(a);
+    #[cfg(not(target_feature = "relaxed-simd"))]
+    a
+}
+
 /// Sixteen fused multiply-adds. Never inlined, as the next: bodies would become several times as
 /// long for every kernel, and no faster.
 #[inline(never)]
@@ -172,11 +181,11 @@ impl Simd for Scalar {
     }
     #[inline(always)]
     fn max(self, a: Self::F, b: Self::F) -> Self::F {
-        from_fn(|i| if a[i] > b[i] { a[i] } else { b[i] })
+        from_fn(|i| if a[i] > b[i] { a[i] } else { plain(b[i]) })
     }
     #[inline(always)]
     fn min(self, a: Self::F, b: Self::F) -> Self::F {
-        from_fn(|i| if a[i] < b[i] { a[i] } else { b[i] })
+        from_fn(|i| if a[i] < b[i] { a[i] } else { plain(b[i]) })
     }
     #[inline(always)]
     fn sqrt(self, a: Self::F) -> Self::F {
@@ -374,6 +383,54 @@ impl Simd for Scalar {
             let [a, b, c, d] = lane(&w, r).map(|w| i32::from(w as i8));
             acc[r].wrapping_add(a * x[0] + b * x[1] + c * x[2] + d * x[3])
         })
+    }
+}
+
+/// The scalar set with every fused multiply-add rounded twice: what sets without one give.
+#[cfg(all(test, target_arch = "wasm32"))]
+#[derive(Clone, Copy, Debug)]
+pub struct Unfused;
+
+#[cfg(all(test, target_arch = "wasm32"))]
+impl super::extends::Extends for Unfused {
+    type Base = Scalar;
+
+    const TILE: usize = 1;
+    const PAIRED: bool = false;
+
+    #[inline(always)]
+    fn base(self) -> Scalar {
+        Scalar
+    }
+
+    #[inline(always)]
+    fn fma(self, a: [f32; 16], b: [f32; 16], c: [f32; 16]) -> [f32; 16] {
+        from_fn(|i| a[i] * b[i] + c[i])
+    }
+
+    #[inline(always)]
+    fn fnma(self, a: [f32; 16], b: [f32; 16], c: [f32; 16]) -> [f32; 16] {
+        from_fn(|i| c[i] - a[i] * b[i])
+    }
+
+    #[inline(always)]
+    fn anchored(self, acc: [i32; 16], scale: [f32; 16], offset: [f32; 16]) -> [f32; 16] {
+        let anchor = crate::acts::ANCHOR.to_bits().cast_signed();
+        from_fn(|i| {
+            let product = acc[i].wrapping_sub(anchor) as f32 * scale[i] + 0.0;
+            if offset[i].abs() < f32::INFINITY { product } else { offset[i] + scale[i] }
+        })
+    }
+
+    #[inline(always)]
+    fn dot16<const N: usize, R: Bound>(
+        self,
+        acc: [[i32; 16]; N],
+        w: [[u8; 64]; 4],
+        x: &[[u8; 32]; N],
+        half: usize,
+    ) -> [[i32; 16]; N] {
+        Scalar.dot16::<N, R>(acc, w, x, half)
     }
 }
 

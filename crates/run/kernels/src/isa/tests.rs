@@ -3,6 +3,7 @@
 #![expect(clippy::cast_possible_truncation, reason = "random bits are cut to size")]
 
 use super::*;
+use crate::acts::ANCHOR;
 use crate::samples::Bits;
 
 /// One operation on each line, its result as 64 bytes a register.
@@ -57,6 +58,20 @@ fn float(bits: &mut Bits) -> f32 {
     }
 }
 
+/// Whether multiply-adds round once: the product's last bit decides.
+pub(super) struct Fuses;
+
+impl Kernel for Fuses {
+    type Output = bool;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> bool {
+        let near = core::hint::black_box(f32::EPSILON);
+        let (a, b) = (s.splat(1.0 + near), s.splat(1.0 - near));
+        s.max_lane(s.sub(s.splat(0.0), s.fma(a, b, s.splat(-1.0)))) > 0.0
+    }
+}
+
 impl Kernel for All {
     type Output = Results;
 
@@ -89,6 +104,10 @@ impl Kernel for All {
         r.f("div", s, s.div(a, b));
         r.f("fma", s, s.fma(a, b, c));
         r.f("fnma", s, s.fnma(a, b, c));
+        let anchored = s.add_i(s.bits(s.splat(ANCHOR)), s.load_i(&u.map(|u| u % (1 << 21))));
+        // Few bits, as scales of blocks have, and all exponents.
+        let scale = s.of_bits(s.and_i(s.bits(b), s.splat_i(0xfff0_0000_u32.cast_signed())));
+        r.f("anchored", s, s.anchored(anchored, scale, s.mul(s.splat(-ANCHOR), scale)));
         r.f("max", s, s.max(a, b));
         r.f("min", s, s.min(a, b));
         r.f("sqrt", s, s.sqrt(a));
@@ -189,10 +208,12 @@ fn same(kind: Kind, a: &[u8; 64], b: &[u8; 64]) -> bool {
 #[test]
 fn every_set_gives_the_scalar_bits() {
     for seed in 0..2000 {
-        let want = Isa::SCALAR.run_dots(All { seed });
+        let scalar = Isa::SCALAR.run_dots(All { seed });
         for isa in Isa::available() {
             let got = isa.run_dots(All { seed });
-            for (want, got) in want.0.iter().zip(&got.0) {
+            let other = isa.specification();
+            let unfused = (other != Isa::SCALAR).then(|| other.run_dots(All { seed }));
+            for (want, got) in unfused.as_ref().unwrap_or(&scalar).0.iter().zip(&got.0) {
                 assert!(
                     same(want.1, &want.2, &got.2),
                     "{isa}, {}, seed {seed}: {:02x?} is not {:02x?}",

@@ -155,7 +155,7 @@ impl<const MAX: u32, const MINIMUM: bool> Form for BlockForm<MAX, MINIMUM> {
             acc = s.dot32::<N, UpTo<MAX>>(acc, first, second, x);
             let (scale, offset) = (s.load(&slice.scales[b]), s.load(&slice.offsets[b]));
             for t in 0..N {
-                let dot = s.fma(s.of_bits(acc[t]), scale, offset);
+                let dot = s.anchored(acc[t], scale, offset);
                 f[t] = s.fma(dot, s.splat(number(record, 32 * N + 4 * t)), f[t]);
             }
             if MINIMUM {
