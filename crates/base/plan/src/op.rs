@@ -31,7 +31,7 @@ pub enum Op {
     Linear,
     /// `(x: [tokens, heads * head_dim], factors?: [dims / 2]) → same`: rotary positions.
     Rope(Rope),
-    /// `(q, k, v: [tokens, …], cache?) → [tokens, heads * head_dim]`.
+    /// `(q, k, v: [tokens, …], cache?, sinks?: [heads]) → [tokens, heads * v_head_dim]`.
     Attention(Attention),
     /// `(x) → same`, element by element.
     Unary(Unary),
@@ -141,7 +141,8 @@ pub enum Mask {
 }
 
 /// Attributes of [`Op::Attention`]:
-/// `out[h] = softmax(cap(q[h] · K[g]ᵀ * scale))) · V[g]`, where `g = h / (heads / kv_heads)`.
+/// `out[h] = softmax(cap(q[h] · K[g]ᵀ * scale))) · V[g]`, where `g = h / (heads / kv_heads)`; a sink
+/// is one more score of a head, of which no value comes (Xiao et al. 2023, as gpt-oss learns them).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Attention {
     /// Query heads, a multiple of `kv_heads`.

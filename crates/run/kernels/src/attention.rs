@@ -11,18 +11,24 @@
 //! and Dao et al. 2022 for the blocks.
 
 use crate::exp::{exp, tanh};
-use crate::isa::{Isa, Kernel, LANES, Simd};
+use crate::isa::{Isa, Kernel, LANES, Scalar, Simd};
 use core::ops::Range;
 use tensor::F16;
 use tensor::cast::{to_bytes, to_bytes_mut};
 
 pub mod bytes;
+mod page;
+
+use page::{Page, Unpacked};
 
 /// Positions of a page.
 pub const PAGE: usize = 64;
 
 /// Positions of a segment: the unit that threads share out.
 pub const SEGMENT: usize = 512;
+
+/// Queries up to which halves are widened as they are read.
+const FEW: usize = 8;
 
 /// Positions of a panel of keys.
 const PANEL: usize = LANES;
@@ -34,6 +40,9 @@ const PANELS: usize = PAGE / PANEL;
 pub trait Stored: Copy + Send + Sync + 'static {
     /// Zero.
     const ZERO: Self;
+
+    /// Whether it is a number as kernels compute with, so that nothing is gained by unpacking.
+    const PLAIN: bool;
 
     /// Sixteen values, exactly.
     fn load16<S: Simd>(s: S, from: &[Self; LANES]) -> S::F;
@@ -50,6 +59,7 @@ pub trait Stored: Copy + Send + Sync + 'static {
 
 impl Stored for f32 {
     const ZERO: Self = 0.0;
+    const PLAIN: bool = true;
 
     #[inline(always)]
     fn load16<S: Simd>(s: S, from: &[Self; LANES]) -> S::F {
@@ -72,6 +82,7 @@ impl Stored for f32 {
 
 impl Stored for F16 {
     const ZERO: Self = Self(0);
+    const PLAIN: bool = false;
 
     #[inline(always)]
     fn load16<S: Simd>(s: S, from: &[Self; LANES]) -> S::F {
@@ -211,12 +222,19 @@ impl<'a> Partial<'a> {
         isa.run(Merge { into: self, later });
     }
 
-    /// The attention of query `query`: its values over its sum.
-    pub fn finish(&self, query: usize, out: &mut [f32]) {
-        let sum = self.sum[query];
+    /// The attention of query `query`: its values over its sum, to which a sink, the score of
+    /// nothing, adds its share.
+    pub fn finish(&self, query: usize, sink: Option<f32>, out: &mut [f32]) {
+        let (mut sum, mut keep) = (self.sum[query], 1.0);
+        if let Some(sink) = sink {
+            let old = self.max[query];
+            let max = if sink > old { sink } else { old };
+            keep = exp_of(Scalar, old - max);
+            sum = sum * keep + exp_of(Scalar, sink - max);
+        }
         let values = &self.values[query * out.len()..];
         for (out, value) in out.iter_mut().zip(values) {
-            *out = value / sum;
+            *out = value * keep / sum;
         }
     }
 }
@@ -254,8 +272,8 @@ pub struct Queries<'a> {
 }
 
 /// Numbers of scratch that [`attend`] needs for so many queries.
-pub const fn scratch_len(queries: usize, v_head_dim: usize) -> usize {
-    queries * PAGE + Partial::len(queries, v_head_dim)
+pub const fn scratch_len(queries: usize, head_dim: usize, v_head_dim: usize) -> usize {
+    Unpacked::len(head_dim, v_head_dim) + Partial::len(queries, v_head_dim)
 }
 
 /// Adds the positions of `segments` to the sums of all queries, segment by segment.
@@ -296,7 +314,8 @@ impl<T: Stored> Kernel for Attend<'_, '_, '_, T> {
         let width = queries.group * head.head_dim;
         let tokens = queries.elements.len() / width;
         let last = queries.first + tokens - 1;
-        let (shares, rest) = scratch.split_at_mut(tokens * queries.group * PAGE);
+        let (unpacked, rest) = scratch.split_at_mut(Unpacked::len(head.head_dim, head.v_head_dim));
+        let mut unpacked = Unpacked::of(unpacked);
         let some = queries.sight.from(queries.first).start..queries.sight.from(last).end;
         let every = queries.sight.from(last).start..queries.sight.from(queries.first).end;
         for segment in segments {
@@ -308,7 +327,11 @@ impl<T: Stored> Kernel for Attend<'_, '_, '_, T> {
                 if seen.is_empty() {
                     continue;
                 }
-                // Where all tokens see the same, the page is read once for all; else token by token.
+                let page = Page::of(head, &seen);
+                // Halves are widened once for all tokens, where there are more than a few.
+                let few = T::PLAIN || tokens * queries.group <= FEW;
+                let wide = if few { None } else { Some(unpacked.fill(s, &page)) };
+                // Where all tokens see the same, they are taken together; else token by token.
                 let step = if overlap(&positions, &every) == seen { tokens } else { 1 };
                 for token in (0..tokens).step_by(step) {
                     let own = queries.sight.from(queries.first + token);
@@ -317,7 +340,10 @@ impl<T: Stored> Kernel for Attend<'_, '_, '_, T> {
                         let elements = &queries.elements[token * width..][..step * width];
                         let first = token * queries.group;
                         let mut into = partial.part(first, step * queries.group);
-                        page(s, scores, head, elements, &seen, shares, &mut into);
+                        match &wide {
+                            Some(page) => page.all(s, scores, elements, &seen, &mut into),
+                            None => page.all(s, scores, elements, &seen, &mut into),
+                        }
                     }
                 }
             }
@@ -375,201 +401,6 @@ fn merge<S: Simd>(s: S, into: &mut Partial<'_>, later: &Partial<'_>) {
 fn overlap(a: &Range<usize>, b: &Range<usize>) -> Range<usize> {
     let start = a.start.max(b.start);
     start..a.end.min(b.end).max(start)
-}
-
-/// Adds the positions `seen`, all of one page, to the sums of all `queries`, `[n, head_dim]`.
-///
-/// `shares`: scratch of `n * 64` numbers.
-#[inline(always)]
-fn page<S: Simd, T: Stored>(
-    s: S,
-    scores: Scores,
-    head: &Head<'_, T>,
-    queries: &[f32],
-    seen: &Range<usize>,
-    shares: &mut [f32],
-    into: &mut Partial<'_>,
-) {
-    let at = seen.start / PAGE;
-    let keys = &head.keys[at * PAGE * head.head_dim..][..PAGE * head.head_dim];
-    let values = &head.values[at * PAGE * head.v_head_dim..][..PAGE * head.v_head_dim];
-    let seen = seen.start - at * PAGE..seen.end - at * PAGE;
-    let page = Page { keys, values, head_dim: head.head_dim, width: head.v_head_dim, seen };
-    let (shares, _) = shares.as_chunks_mut::<PANEL>();
-    let count = into.max.len();
-    let mut from = 0;
-    while from < count {
-        let q = &queries[from * head.head_dim..];
-        let shares = &mut shares[from * PANELS..];
-        from += if S::TILE >= 8 && count - from >= 4 {
-            page.some::<S, 4>(s, scores, q, shares, into, from)
-        } else if S::TILE >= 8 && count - from == 3 {
-            page.some::<S, 3>(s, scores, q, shares, into, from)
-        } else if count - from >= 2 {
-            page.some::<S, 2>(s, scores, q, shares, into, from)
-        } else {
-            page.some::<S, 1>(s, scores, q, shares, into, from)
-        };
-    }
-}
-
-/// Keys and values of one page.
-struct Page<'a, T> {
-    /// `[4 panels][head_dim][16]`.
-    keys: &'a [T],
-    /// `[64][width]`.
-    values: &'a [T],
-    head_dim: usize,
-    width: usize,
-    /// Positions in the page that count.
-    seen: Range<usize>,
-}
-
-impl<T: Stored> Page<'_, T> {
-    /// Adds the page to the sums of the `N` queries from number `from` on; gives `N`.
-    ///
-    /// `q`: their elements; `shares`: their scratch, `[N][4][16]`.
-    #[inline(always)]
-    fn some<S: Simd, const N: usize>(
-        &self,
-        s: S,
-        scores: Scores,
-        q: &[f32],
-        shares: &mut [[f32; PANEL]],
-        into: &mut Partial<'_>,
-        from: usize,
-    ) -> usize {
-        self.dot::<S, N>(s, q, shares);
-        let mut keep = [0.0; N];
-        for n in 0..N {
-            let max = &mut into.max[from + n];
-            let old = *max;
-            let sum = self.weigh(s, scores, &mut shares[n * PANELS..(n + 1) * PANELS], max);
-            keep[n] = exp_of(s, old - *max);
-            into.sum[from + n] = into.sum[from + n] * keep[n] + sum;
-        }
-        let sums = &mut into.values[from * self.width..(from + N) * self.width];
-        let mut element = 0;
-        while self.width - element >= 4 * LANES {
-            self.add::<S, N, 4>(s, shares.as_flattened(), keep, element, sums);
-            element += 4 * LANES;
-        }
-        while element < self.width {
-            self.add::<S, N, 1>(s, shares.as_flattened(), keep, element, sums);
-            element += LANES;
-        }
-        N
-    }
-
-    /// Products of `N` queries with the keys that are seen and some beside them, each summed in
-    /// ascending order of elements.
-    #[inline(always)]
-    fn dot<S: Simd, const N: usize>(&self, s: S, q: &[f32], out: &mut [[f32; PANEL]]) {
-        let dim = self.head_dim;
-        let (rows, _) = self.keys.as_chunks::<PANEL>();
-        // Two panels at a time: enough chains to hide the latency, few enough registers.
-        for pair in 0..PANELS / 2 {
-            let positions = 2 * pair * PANEL..2 * (pair + 1) * PANEL;
-            if overlap(&positions, &self.seen).is_empty() {
-                continue;
-            }
-            let low = &rows[2 * pair * dim..][..dim];
-            let high = &rows[(2 * pair + 1) * dim..][..dim];
-            let mut sums = [[s.splat(0.0); 2]; N];
-            for d in 0..dim {
-                let (a, b) = (T::load16(s, &low[d]), T::load16(s, &high[d]));
-                for n in 0..N {
-                    let x = s.splat(q[n * dim + d]);
-                    sums[n][0] = s.fma(a, x, sums[n][0]);
-                    sums[n][1] = s.fma(b, x, sums[n][1]);
-                }
-            }
-            for n in 0..N {
-                for half in 0..2 {
-                    s.store(sums[n][half], &mut out[n * PANELS + 2 * pair + half]);
-                }
-            }
-        }
-    }
-
-    /// Turns products into `e^(score - max)`, zero where not seen; raises `max`, gives their sum.
-    #[inline(always)]
-    fn weigh<S: Simd>(
-        &self,
-        s: S,
-        scores: Scores,
-        shares: &mut [[f32; PANEL]],
-        max: &mut f32,
-    ) -> f32 {
-        let scale = s.splat(scores.scale);
-        for panel in shares.iter_mut() {
-            let mut x = s.mul(s.load(panel), scale);
-            if let Some(cap) = scores.soft_cap {
-                let cap = s.splat(cap);
-                x = s.mul(cap, tanh(s, s.div(x, cap)));
-            }
-            s.store(x, panel);
-        }
-        if self.seen != (0..PAGE) {
-            let flat = shares.as_flattened_mut();
-            flat[..self.seen.start].fill(f32::NEG_INFINITY);
-            flat[self.seen.end..].fill(f32::NEG_INFINITY);
-        }
-        // A NaN never becomes the maximum, but its own share is NaN.
-        let mut most = s.splat(*max);
-        for panel in shares.iter() {
-            most = s.max(s.load(panel), most);
-        }
-        *max = s.max_lane(most);
-        let most = s.splat(*max);
-        let mut sum = s.splat(0.0);
-        for panel in shares.iter_mut() {
-            let share = exp(s, s.sub(s.load(panel), most));
-            s.store(share, panel);
-            sum = s.add(sum, share);
-        }
-        s.sum(sum)
-    }
-
-    /// `sums = sums · keep + Σ share · value` for 16 · `E` elements from `element` on.
-    #[inline(always)]
-    fn add<S: Simd, const N: usize, const E: usize>(
-        &self,
-        s: S,
-        shares: &[f32],
-        keep: [f32; N],
-        element: usize,
-        sums: &mut [f32],
-    ) {
-        let mut acc = [[s.splat(0.0); E]; N];
-        for n in 0..N {
-            for e in 0..E {
-                let old = &sums[n * self.width..(n + 1) * self.width][element + e * LANES..];
-                acc[n][e] = s.mul(load_some(s, old), s.splat(keep[n]));
-            }
-        }
-        for position in self.seen.clone() {
-            let row = &self.values[position * self.width..(position + 1) * self.width][element..];
-            for e in 0..E {
-                let value = stored_some(s, &row[e * LANES..]);
-                for n in 0..N {
-                    acc[n][e] = s.fma(s.splat(shares[n * PAGE + position]), value, acc[n][e]);
-                }
-            }
-        }
-        for n in 0..N {
-            for e in 0..E {
-                let out = &mut sums[n * self.width..(n + 1) * self.width][element + e * LANES..];
-                if let Some(out) = out.first_chunk_mut() {
-                    s.store(acc[n][e], out);
-                } else {
-                    let mut last = [0.0; LANES];
-                    s.store(acc[n][e], &mut last);
-                    out.copy_from_slice(&last[..out.len()]);
-                }
-            }
-        }
-    }
 }
 
 /// The first sixteen numbers, or fewer with zeros behind them.

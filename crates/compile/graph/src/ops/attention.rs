@@ -6,7 +6,7 @@ use alloc::format;
 use plan::op::{Attention, Mask};
 
 pub(super) fn infer(operands: &Operands<'_>, attention: &Attention) -> Result<Type, OpError> {
-    operands.at_most(4)?;
+    operands.at_most(5)?;
     let Attention { heads, kv_heads, head_dim, v_head_dim, .. } = *attention;
     operands.require(kv_heads > 0 && heads > 0 && heads.is_multiple_of(kv_heads), || {
         format!("{heads} query heads are no multiple of {kv_heads} key and value heads")
@@ -34,5 +34,6 @@ pub(super) fn infer(operands: &Operands<'_>, attention: &Attention) -> Result<Ty
     operands.require(cache.is_none() || attention.mask != Mask::Full, || {
         "a cache only serves causal attention".into()
     })?;
+    operands.optional_weight_of(4, &[u64::from(heads)])?;
     Ok(Type::rows(tokens, u64::from(heads) * u64::from(v_head_dim)))
 }

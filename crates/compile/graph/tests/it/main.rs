@@ -21,6 +21,7 @@ weight w8 "down" F16 [64, 128]
 weight w9 "router" F32 [4, 64]
 weight w10 "gate_experts" Q4_0 [4, 32, 64]
 weight w11 "down_experts" Q4_0 [4, 64, 32]
+weight w12 "sinks" F32 [4]
 state s0 kv_heads=2 head_dim=16 v_head_dim=16 ty=f16 positions=128
 input v0 "tokens" U32 [%0]
 input v1 "rows" U32 [%1]
@@ -33,7 +34,7 @@ v7 = linear(v5, w3) @0
 v8 = linear(v5, w4) @0
 v9 = rope(v6, w6) pairs=half head_dim=16 dims=16 base=10000 scale=0.25 magnitude=1.1 yarn=1/32/1/4096 @0
 v10 = rope(v7) pairs=interleaved head_dim=16 dims=16 base=10000 scale=1 magnitude=1 @0
-v11 = attention(v9, v10, v8, s0) heads=4 kv_heads=2 head_dim=16 v_head_dim=16 scale=0.25 soft_cap=50 window=32 @0
+v11 = attention(v9, v10, v8, s0, w12) heads=4 kv_heads=2 head_dim=16 v_head_dim=16 scale=0.25 soft_cap=50 window=32 @0
 v12 = linear(v11, w5, w1) @0
 v13 = scale(v12) factor=0.5 @0
 v14 = binary(v4, v13) fn=add @0

@@ -8,6 +8,7 @@ mod cache;
 use super::{Frame, Maker, float_bytes, floats};
 use crate::layout::{View, borrow, numbers_mut};
 use crate::pool::{Parts, Split, Team, Tiles};
+use crate::weights::Vector;
 use cache::{Attend, Cache, Numbers, Quants};
 use core::ops::Range;
 use kernels::Isa;
@@ -42,6 +43,7 @@ pub(crate) struct Attention {
     place: Place,
     scores: Scores,
     mask: Mask,
+    sinks: Option<Vector>,
 }
 
 /// Extents that do not change.
@@ -134,6 +136,7 @@ impl Attention {
             place,
             scores: Scores { scale: op.scale, soft_cap: op.soft_cap },
             mask: op.mask,
+            sinks: step.weight(4).map(|id| maker.placement.vector(id)),
         }
     }
 
@@ -200,6 +203,7 @@ impl Attention {
             isa,
             first,
             sight,
+            sinks: self.sinks.map(|sinks| sinks.of(frame.weights)),
             segments: seen.start / SEGMENT..seen.end.div_ceil(SEGMENT),
         };
         let (shared, own) = scratch.split_at_mut(self.sizes.segments_bytes());
@@ -220,6 +224,7 @@ struct Run<'a, C: Cache> {
     isa: Isa,
     first: usize,
     sight: Sight,
+    sinks: Option<&'a [f32]>,
     segments: Range<usize>,
 }
 
@@ -248,6 +253,11 @@ impl<C: Cache> Run<'_, C> {
         C::attend(sizes, cache, Attend { isa, scores, queries, segments, scratch, total });
     }
 
+    /// The sink of a query head.
+    fn sink(&self, head: usize) -> Option<f32> {
+        self.sinks.map(|sinks| sinks[head])
+    }
+
     /// A task is a tile of tokens and a head.
     fn by_tiles(&self, team: &mut Team<'_>, out: &mut [f32], parts: &Parts<'_>) {
         let sizes = &self.task.sizes;
@@ -266,7 +276,8 @@ impl<C: Cache> Run<'_, C> {
                 for (i, token) in tokens.clone().enumerate() {
                     let out = &mut tile.row(token)[head * width - columns.start..][..width];
                     for (g, out) in out.chunks_exact_mut(sizes.v_head_dim).enumerate() {
-                        total.finish(i * sizes.group + g, out);
+                        let sink = self.sink(head * sizes.group + g);
+                        total.finish(i * sizes.group + g, sink, out);
                     }
                 }
             }
@@ -304,7 +315,8 @@ impl<C: Cache> Run<'_, C> {
             for query in 0..count {
                 let (token, g) = (query / sizes.group, query % sizes.group);
                 let at = token * self.task.out.width + (head * sizes.group + g) * sizes.v_head_dim;
-                total.finish(query, &mut out[at..][..sizes.v_head_dim]);
+                let sink = self.sink(head * sizes.group + g);
+                total.finish(query, sink, &mut out[at..][..sizes.v_head_dim]);
             }
         }
     }

@@ -84,6 +84,7 @@ fn language_models_agree_with_double_precision_and_with_themselves() {
         Layers { heads: 7, kv_heads: 1, head_dim: 10, v_head_dim: 6, ..LAYERS },
         Layers { window: Some(20), soft_cap: Some(2.0), activation: Unary::GeluTanh, ..LAYERS },
         Layers { experts: Some((5, 2)), ..LAYERS },
+        Layers { sinks: true, window: Some(20), ..LAYERS },
         Layers { kv: KvType::F16, ..LAYERS },
         Layers { kv: KvType::Q8_0, ..LAYERS },
         Layers { kv: KvType::Q8_0, heads: 7, kv_heads: 1, head_dim: 10, v_head_dim: 6, ..LAYERS },
@@ -112,8 +113,9 @@ fn language_models_agree_with_double_precision_and_with_themselves() {
 
 #[test]
 fn long_sequences_are_the_same_for_any_threads_and_chunks() {
-    for kv in [KvType::F32, KvType::Q8_0] {
-        let (plan, memory) = language_model(Layers { window: Some(600), kv, ..LAYERS }, 64);
+    for (kv, sinks) in [(KvType::F32, true), (KvType::Q8_0, false)] {
+        let layers = Layers { window: Some(600), kv, sinks, ..LAYERS };
+        let (plan, memory) = language_model(layers, 64);
         let ids = ids(POSITIONS as usize);
         let run = |threads, chunk| {
             let backend = backend(threads);

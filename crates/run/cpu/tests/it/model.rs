@@ -176,6 +176,7 @@ pub(crate) struct Layers {
     pub(crate) v_head_dim: u32,
     pub(crate) window: Option<u32>,
     pub(crate) soft_cap: Option<f32>,
+    pub(crate) sinks: bool,
     pub(crate) pairs: RopePairs,
     pub(crate) kv: KvType,
     pub(crate) activation: Unary,
@@ -191,6 +192,7 @@ pub(crate) const LAYERS: Layers = Layers {
     v_head_dim: 8,
     window: None,
     soft_cap: None,
+    sinks: false,
     pairs: RopePairs::Interleaved,
     kv: KvType::F32,
     activation: Unary::Silu,
@@ -272,7 +274,11 @@ fn attention_layer(b: &mut Builder, layers: Layers, x: &Slot) -> Slot {
         soft_cap: layers.soft_cap,
         mask: Mask::Causal { window: layers.window.map(size) },
     });
-    let inputs = [q, k, v].map(Operand::Slot).into_iter().chain([Operand::State(state)]).collect();
+    let mut inputs = [q, k, v].map(Operand::Slot).to_vec();
+    inputs.push(Operand::State(state));
+    if layers.sinks {
+        inputs.push(b.weight(&[u64::from(heads)]));
+    }
     let out = b.step(attention, inputs, TOKENS, u64::from(heads * v_head_dim));
     let out = b.linear(&out, WIDTH);
     let bias = b.weight(&[WIDTH]);

@@ -192,6 +192,7 @@ impl Oracle<'_> {
         let [q, k, v] = [0, 1, 2].map(|i| self.value(step, i));
         let (dim, v_dim) = (op.head_dim as usize, op.v_head_dim as usize);
         let group = (op.heads / op.kv_heads) as usize;
+        let sinks = self.optional(step, 4);
         let row = |position: usize| {
             let seen = match op.mask {
                 Mask::Full => 0..q.len(),
@@ -214,7 +215,9 @@ impl Oracle<'_> {
                             .map_or(score, |cap| f64::from(cap) * (score / f64::from(cap)).tanh())
                     })
                     .collect();
-                let shares = softmax(&scores);
+                // The sink's share goes to nothing.
+                let sink = sinks.as_ref().map(|sinks| sinks[head]);
+                let shares = softmax(&[scores, sink.into_iter().collect()].concat());
                 for element in g * v_dim..(g + 1) * v_dim {
                     out.push(seen.clone().zip(&shares).map(|(at, p)| p * v[at][element]).sum());
                 }

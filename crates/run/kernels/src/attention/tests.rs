@@ -20,6 +20,7 @@ pub(super) struct Case {
     pub(super) group: usize,
     pub(super) sight: Sight,
     pub(super) soft_cap: Option<f32>,
+    pub(super) sink: Option<f32>,
 }
 
 pub(super) const CASE: Case = Case {
@@ -29,9 +30,10 @@ pub(super) const CASE: Case = Case {
     group: 1,
     sight: Sight::Last(usize::MAX - 1),
     soft_cap: None,
+    sink: None,
 };
 
-pub(super) const CASES: [Case; 9] = [
+pub(super) const CASES: [Case; 12] = [
     CASE,
     Case { group: 3, positions: 70, ..CASE },
     Case { head_dim: 80, v_head_dim: 48, ..CASE },
@@ -41,6 +43,9 @@ pub(super) const CASES: [Case; 9] = [
     Case { sight: Sight::All(90), ..CASE },
     Case { soft_cap: Some(0.7), ..CASE },
     Case { positions: 1100, group: 2, ..CASE },
+    Case { sink: Some(-0.5), group: 2, ..CASE },
+    Case { sink: Some(30.0), soft_cap: Some(0.7), ..CASE },
+    Case { sink: Some(-200.0), sight: Sight::Last(20), ..CASE },
 ];
 
 /// Attention of every query at every position, in double precision.
@@ -62,8 +67,9 @@ pub(super) fn oracle(case: &Case, q: &[f32], k: &[f32], v: &[f32]) -> Vec<f64> {
                     })
                 })
                 .collect();
-            let max = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-            let sum: f64 = scores.iter().map(|s| (s - max).exp()).sum();
+            let sink = case.sink.map_or(f64::NEG_INFINITY, f64::from);
+            let max = scores.iter().copied().fold(sink, f64::max);
+            let sum = scores.iter().map(|s| (s - max).exp()).sum::<f64>() + (sink - max).exp();
             for element in 0..case.v_head_dim {
                 let weighed: f64 = seen
                     .clone()
@@ -110,11 +116,11 @@ fn run<T: Stored>(
         let mut sums = vec![0.0; Partial::len(count, case.v_head_dim)];
         let mut total = Partial::of(&mut sums, count, case.v_head_dim);
         total.clear();
-        let mut scratch = vec![0.0; scratch_len(count, case.v_head_dim)];
+        let mut scratch = vec![0.0; scratch_len(count, case.head_dim, case.v_head_dim)];
         attend(isa, scores, &head, &queries, 0..segments, &mut scratch, &mut total);
         for query in 0..count {
             let mut one = vec![0.0; case.v_head_dim];
-            total.finish(query, &mut one);
+            total.finish(query, case.sink, &mut one);
             out.extend(one);
         }
     }
@@ -137,6 +143,12 @@ fn attention_agrees_with_double_precision_however_it_is_cut() {
         let half = run::<F16>(Isa::SCALAR, &case, 64, &q, &k, &v);
         assert_eq!(half, run::<F16>(Isa::SCALAR, &case, 1, &q, &k, &v));
         for isa in Isa::available() {
+            let (mut one, mut half) = (one.clone(), half.clone());
+            let other = isa.specification();
+            if other != Isa::SCALAR {
+                one = run::<f32>(other, &case, 64, &q, &k, &v);
+                half = run::<F16>(other, &case, 64, &q, &k, &v);
+            }
             assert_eq!(one, run::<f32>(isa, &case, 7, &q, &k, &v), "{isa}");
             assert_eq!(half, run::<F16>(isa, &case, 7, &q, &k, &v), "{isa}");
         }

@@ -58,7 +58,7 @@ impl<T: Stored + Number> Cache for Numbers<T> {
     }
 
     fn scratch_len(sizes: &Sizes, queries: usize) -> usize {
-        attention::scratch_len(queries, sizes.v_head_dim)
+        attention::scratch_len(queries, sizes.head_dim, sizes.v_head_dim)
     }
 
     fn store(isa: Isa, sizes: &Sizes, head: &mut [T], position: usize, key: &[f32], value: &[f32]) {
