@@ -36,6 +36,21 @@ impl CpuBackend {
         Self::with_isa(threads, Isa::detect())
     }
 
+    /// The same, but no more than `most` threads run at a time: what the process may use.
+    ///
+    /// # Errors
+    /// If the system gives no threads.
+    pub fn limited(threads: NonZeroUsize, most: NonZeroUsize) -> io::Result<Self> {
+        Ok(Self { pool: Arc::new(Pool::limited(threads, most)?), isa: Isa::detect() })
+    }
+
+    /// Uses these instructions; results are the same bits for all of them.
+    #[must_use]
+    pub fn using(mut self, isa: Isa) -> Self {
+        self.isa = isa;
+        self
+    }
+
     /// The same with a chosen instruction set; results are the same bits for all of them.
     ///
     /// # Errors

@@ -80,7 +80,7 @@ pub(crate) fn load(
         _ => weight(id).row_bytes().saturating_mul(LANES as u64),
     };
     let each = Bytes(kept().map(at_once).max().unwrap_or(0)).align_up(64);
-    let all = Bytes(each.0.saturating_mul(team.threads() as u64));
+    let all = Bytes(each.0.saturating_mul(team.threads_max() as u64));
     let mut scratch = Region::new(all).map_err(|_| LoadError::Memory { bytes: all })?;
     let each = each.to_usize().ok_or(LoadError::Memory { bytes: all })?;
     let load = Load {

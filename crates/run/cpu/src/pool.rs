@@ -3,22 +3,26 @@
 //! One [`Team`] at a time uses the pool; it runs a job on all workers and returns when all have
 //! finished. Between jobs of a run the workers spin, because waking a sleeping thread costs more
 //! than a small layer; when no job comes for about a millisecond they sleep, so that an idle engine
-//! uses no processor. With more threads than processors nobody spins. What a job computes never
-//! depends on which worker did which part.
+//! uses no processor. With more threads than processors nobody spins; where a processor serves
+//! someone else besides, fewer workers take part for a while (`pace`). What a job computes never
+//! depends on which worker did which part, nor on how many there were.
 #![expect(unsafe_code, reason = "lends a job to other threads for the time of a call")]
 
+mod pace;
 mod parts;
 
 pub use parts::{Parts, Split, TileMut, Tiles};
 
 use core::cell::UnsafeCell;
 use core::num::NonZeroUsize;
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use core::time::Duration;
+use pace::Pace;
 use plan::{Span, Trace, Who};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::Instant;
 use std::{fmt, hint, io};
 
 /// Spins before the first yield: 20–50 µs, as a pause takes 40–140 cycles.
@@ -37,53 +41,72 @@ struct Alone<T>(T);
 
 /// What the caller and the workers share.
 struct Shared {
-    /// Counts jobs; a change is the signal to start.
-    epoch: Alone<AtomicU32>,
+    /// Counts jobs, in its low bits the workers that take part; a change is the signal to start.
+    signal: Alone<AtomicU64>,
     /// Workers that have not yet finished the job.
     busy: Alone<AtomicU32>,
     /// The next unit of a job's shared tail.
     next: Alone<AtomicUsize>,
-    /// Workers that sleep or are about to.
-    asleep: AtomicU32,
+    /// Which workers sleep or are about to, from worker 1 on.
+    asleep: Box<[Alone<AtomicBool>]>,
     /// Whether a worker panicked in the job.
     panicked: AtomicBool,
     /// Whether workers must end.
     stop: AtomicBool,
     /// Spins before yielding; none where threads outnumber processors.
     spins: u32,
-    /// The job of the current epoch; valid until `busy` is zero.
+    /// The job of the last signal; valid until `busy` is zero.
     job: UnsafeCell<Option<Job<'static>>>,
 }
 
+/// Bits of a signal that say how many workers take part, the caller included.
+const COUNT_BITS: u32 = 16;
+
+/// How many workers a signal calls, the caller included.
+fn called(signal: u64) -> u64 {
+    signal & ((1 << COUNT_BITS) - 1)
+}
+
 // SAFETY: `job` is written only while `busy` is zero, by the one holder of the pool's lock, before
-// the epoch changes (release), and read by workers only after they saw the change (acquire).
+// the signal changes (release), and read only by workers that a change called (acquire), each of
+// which `busy` counts.
 unsafe impl Sync for Shared {}
 
 /// A fixed number of threads that run one job at a time.
 pub struct Pool {
-    lock: Mutex<()>,
+    pace: Mutex<Pace>,
     shared: Arc<Shared>,
     workers: Vec<JoinHandle<()>>,
 }
 
 impl Pool {
-    /// Starts `threads - 1` workers.
+    /// Starts `threads - 1` workers, which all take part.
     ///
     /// # Errors
     /// If the system gives no thread.
     pub fn new(threads: NonZeroUsize) -> io::Result<Self> {
+        Self::limited(threads, threads)
+    }
+
+    /// The same, but no more than `most` threads take part in a job.
+    ///
+    /// # Errors
+    /// If the system gives no thread.
+    pub fn limited(threads: NonZeroUsize, most: NonZeroUsize) -> io::Result<Self> {
+        let most = most.min(threads);
         let processors = thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let shared = Arc::new(Shared {
-            epoch: Alone::default(),
+            signal: Alone::default(),
             busy: Alone::default(),
             next: Alone::default(),
-            asleep: AtomicU32::new(0),
+            asleep: (1..threads.get()).map(|_| Alone::default()).collect(),
             panicked: AtomicBool::new(false),
             stop: AtomicBool::new(false),
-            spins: if threads.get() > processors { 0 } else { SPINS },
+            spins: if most.get() > processors { 0 } else { SPINS },
             job: UnsafeCell::new(None),
         });
-        let mut pool = Self { lock: Mutex::new(()), shared, workers: Vec::new() };
+        let pace = Mutex::new(Pace::new(most));
+        let mut pool = Self { pace, shared, workers: Vec::new() };
         for index in 1..threads.get() {
             let shared = Arc::clone(&pool.shared);
             let worker = thread::Builder::new()
@@ -94,7 +117,7 @@ impl Pool {
         Ok(pool)
     }
 
-    /// Threads that take part in a job, the caller included.
+    /// Threads that take part in a job at most, the caller included.
     pub fn threads(&self) -> usize {
         self.workers.len() + 1
     }
@@ -102,8 +125,21 @@ impl Pool {
     /// Waits until no one else uses the pool, and takes it.
     pub fn team(&self) -> Team<'_> {
         // A panicking job leaves the pool as it was: `run` has waited for all workers.
-        let lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
-        Team { pool: self, tracing: None, _lock: lock }
+        let pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
+        Team { pool: self, tracing: None, pace }
+    }
+
+    /// Calls so many workers, the caller included.
+    fn signal(&self, workers: usize) {
+        let signal = &self.shared.signal.0;
+        let count = (signal.load(Ordering::Relaxed) >> COUNT_BITS) + 1;
+        // Sequential consistency: either a worker sees this, or we see it asleep.
+        signal.store((count << COUNT_BITS) | workers as u64, Ordering::SeqCst);
+        for (worker, asleep) in self.workers.iter().zip(&self.shared.asleep).take(workers - 1) {
+            if asleep.0.load(Ordering::SeqCst) {
+                worker.thread().unpark();
+            }
+        }
     }
 }
 
@@ -116,9 +152,8 @@ impl fmt::Debug for Pool {
 impl Drop for Pool {
     fn drop(&mut self) {
         self.shared.stop.store(true, Ordering::SeqCst);
-        self.shared.epoch.0.fetch_add(1, Ordering::SeqCst);
+        self.signal(self.threads());
         for worker in self.workers.drain(..) {
-            worker.thread().unpark();
             // A worker catches every panic of its jobs, so this cannot fail.
             drop(worker.join());
         }
@@ -153,13 +188,19 @@ impl fmt::Debug for Tracing<'_> {
 pub struct Team<'a> {
     pool: &'a Pool,
     tracing: Option<Tracing<'a>>,
-    _lock: MutexGuard<'a, ()>,
+    pace: MutexGuard<'a, Pace>,
 }
 
 impl<'a> Team<'a> {
-    /// Threads that take part, the caller included.
-    pub fn threads(&self) -> usize {
+    /// Threads that may take part, the caller included: parts of scratch that are needed.
+    pub fn threads_max(&self) -> usize {
         self.pool.threads()
+    }
+
+    /// Threads that take part now, the caller included: at most the pool's.
+    #[expect(clippy::disallowed_methods, reason = "a pause from some threads ends in time")]
+    pub fn threads(&mut self) -> usize {
+        self.pace.threads(Instant::now)
     }
 
     /// Notes what each worker does in the jobs to come, or no longer.
@@ -167,13 +208,20 @@ impl<'a> Team<'a> {
         self.tracing = tracing;
     }
 
-    /// Runs `job(worker)` once on every worker, the caller being worker 0.
+    /// Runs `job(worker)` once on each of some workers, the caller being worker 0: as many as
+    /// [`threads`](Self::threads) says.
     ///
     /// # Panics
     /// If the job panics on any of them, after all have finished.
     pub fn run(&mut self, job: Job<'_>) {
-        let Some(tracing) = self.tracing else { return self.run_plainly(job) };
-        self.run_plainly(&|worker| {
+        let threads = self.threads();
+        self.run_on(threads, job);
+    }
+
+    /// The same on so many workers, of which there are as many.
+    pub(crate) fn run_on(&mut self, threads: usize, job: Job<'_>) {
+        let Some(tracing) = self.tracing else { return self.run_plainly(threads, job) };
+        self.run_plainly(threads, &|worker| {
             let begin = tracing.trace.now();
             job(worker);
             let worker = u32::try_from(worker).unwrap_or(u32::MAX);
@@ -181,33 +229,33 @@ impl<'a> Team<'a> {
         });
     }
 
-    fn run_plainly(&mut self, job: Job<'_>) {
+    #[expect(clippy::disallowed_methods, reason = "who is late is a matter of time")]
+    fn run_plainly(&mut self, threads: usize, job: Job<'_>) {
         let shared = &*self.pool.shared;
-        let workers = self.pool.workers.len();
-        if workers == 0 {
+        if threads == 1 {
             return job(0);
         }
         // SAFETY: only the lifetime changes; this call returns after every worker is done with it.
         let lent = unsafe { core::mem::transmute::<Job<'_>, Job<'static>>(job) };
         // SAFETY: all workers have finished the last job (`busy` was zero), and the lock is ours.
         unsafe { *shared.job.get() = Some(lent) };
-        shared.busy.0.store(u32::try_from(workers).expect("few threads"), Ordering::Relaxed);
-        shared.epoch.0.fetch_add(1, Ordering::SeqCst);
-        if shared.asleep.load(Ordering::SeqCst) > 0 {
-            for worker in &self.pool.workers {
-                worker.thread().unpark();
-            }
-        }
+        shared.busy.0.store(u32::try_from(threads - 1).expect("few threads"), Ordering::Relaxed);
+        self.pool.signal(threads);
         let mine = catch_unwind(AssertUnwindSafe(|| job(0)));
         let mut spins = shared.spins;
+        let mut idle = None;
         while shared.busy.0.load(Ordering::Acquire) > 0 {
             if spins > 0 {
                 spins -= 1;
                 hint::spin_loop();
             } else {
                 // The worker may have lost its processor to someone: offer ours.
+                idle.get_or_insert_with(Instant::now);
                 thread::yield_now();
             }
+        }
+        if let Some(idle) = idle {
+            self.pace.waited(idle, Instant::now());
         }
         let panicked = shared.panicked.swap(false, Ordering::Relaxed);
         if let Err(panic) = mine {
@@ -217,17 +265,17 @@ impl<'a> Team<'a> {
     }
 }
 
-/// A worker's life: wait for a change of epoch, run the job, say so.
+/// A worker's life: wait for a signal, run the job, say so.
 fn work(shared: &Shared, index: usize) {
     let mut seen = 0;
     loop {
-        seen = wait(shared, seen);
+        seen = wait(shared, index, seen);
         if shared.stop.load(Ordering::SeqCst) {
             return;
         }
-        // SAFETY: the epoch changed, so a job was published, and it stays until `busy` is zero.
+        // SAFETY: a signal called us, so a job was published, and it stays until `busy` is zero.
         let job = unsafe { *shared.job.get() };
-        let job = job.expect("a job is published before its epoch");
+        let job = job.expect("a job is published before its signal");
         if catch_unwind(AssertUnwindSafe(|| job(index))).is_err() {
             shared.panicked.store(true, Ordering::Relaxed);
         }
@@ -235,34 +283,36 @@ fn work(shared: &Shared, index: usize) {
     }
 }
 
-/// Waits for an epoch other than `seen` and gives it.
-fn wait(shared: &Shared, seen: u32) -> u32 {
+/// Waits for a signal other than `seen` that calls worker `index`, and gives it.
+///
+/// Signals for others do not keep it awake.
+fn wait(shared: &Shared, index: usize, seen: u64) -> u64 {
     let changed = || {
-        let epoch = shared.epoch.0.load(Ordering::SeqCst);
-        (epoch != seen).then_some(epoch)
+        let signal = shared.signal.0.load(Ordering::SeqCst);
+        (signal != seen && index < usize::try_from(called(signal)).unwrap_or(0)).then_some(signal)
     };
     for _ in 0..shared.spins {
-        if let Some(epoch) = changed() {
-            return epoch;
+        if let Some(signal) = changed() {
+            return signal;
         }
         hint::spin_loop();
     }
     for _ in 0..YIELDS {
-        if let Some(epoch) = changed() {
-            return epoch;
+        if let Some(signal) = changed() {
+            return signal;
         }
         thread::yield_now();
     }
-    // Sequential consistency: either the caller sees us asleep, or we see its new epoch.
-    shared.asleep.fetch_add(1, Ordering::SeqCst);
-    let epoch = loop {
-        if let Some(epoch) = changed() {
-            break epoch;
+    let asleep = &shared.asleep[index - 1].0;
+    asleep.store(true, Ordering::SeqCst);
+    let signal = loop {
+        if let Some(signal) = changed() {
+            break signal;
         }
         thread::park();
     };
-    shared.asleep.fetch_sub(1, Ordering::SeqCst);
-    epoch
+    asleep.store(false, Ordering::SeqCst);
+    signal
 }
 
 #[cfg(test)]

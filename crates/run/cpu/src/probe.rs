@@ -7,6 +7,7 @@
 
 use crate::memory::{Refused, Region};
 use crate::pool::Pool;
+use core::sync::atomic::{AtomicU64, Ordering};
 use kernels::{Isa, probe};
 use std::sync::Arc;
 use tensor::Bytes;
@@ -30,8 +31,9 @@ impl Probe {
     pub fn read(&self) -> Bytes {
         let bytes = self.region.bytes();
         let mut team = self.pool.team();
-        let share = bytes.len().div_ceil(team.threads()).next_multiple_of(64).max(64);
-        team.run(&|worker| {
+        let threads = team.threads();
+        let share = bytes.len().div_ceil(threads).next_multiple_of(64).max(64);
+        team.run_on(threads, &|worker| {
             if let Some(own) = bytes.chunks(share).nth(worker) {
                 probe::read(self.isa, own);
             }
@@ -41,18 +43,19 @@ impl Probe {
 
     /// Multiplies bytes in registers on all threads; gives the number of multiplications.
     pub fn dots(&self, rounds: usize) -> u64 {
-        let mut team = self.pool.team();
-        team.run(&|_| {
-            probe::dots(self.isa, rounds);
+        let done = AtomicU64::new(0);
+        self.pool.team().run(&|_| {
+            done.fetch_add(probe::dots(self.isa, rounds), Ordering::Relaxed);
         });
-        probe::dots(self.isa, 1) * (rounds * team.threads()) as u64
+        done.into_inner()
     }
+
     /// Multiplies singles in registers on all threads; gives the number of multiplications.
     pub fn fmas(&self, rounds: usize) -> u64 {
-        let mut team = self.pool.team();
-        team.run(&|_| {
-            probe::fmas(self.isa, rounds);
+        let done = AtomicU64::new(0);
+        self.pool.team().run(&|_| {
+            done.fetch_add(probe::fmas(self.isa, rounds), Ordering::Relaxed);
         });
-        probe::fmas(self.isa, 1) * (rounds * team.threads()) as u64
+        done.into_inner()
     }
 }

@@ -61,6 +61,21 @@ fn the_first_command_writes_text() {
 }
 
 #[test]
+fn two_programs_at_a_time_and_too_many_threads_change_nothing() {
+    let arguments = ["run", "The sea was", "-n", "24", "--seed", "1", "-q"];
+    let alone = good(&arguments);
+    // Together they have more threads than there are processors, each of which waits for others.
+    let started = [(); 2].map(|()| command(&arguments).spawn().expect("the program starts"));
+    for child in started {
+        let output = child.wait_with_output().expect("the program ends");
+        assert_eq!(stdout(&output), alone, "{}", stderr(&output));
+    }
+    for threads in ["3", "64"] {
+        assert_eq!(good(&[&arguments[..], &["--threads", threads]].concat()), alone, "{threads}");
+    }
+}
+
+#[test]
 fn json_streams_tokens_and_ends_with_the_report() {
     let arguments = ["run", "The sea was", "-n", "3", "--temp", "0", "--json", "--logprobs", "2"];
     let text = good(&arguments);

@@ -205,7 +205,7 @@ impl Team<'_> {
         let next = &self.pool.shared.next.0;
         next.store(fixed, Ordering::Relaxed);
         let pool = self.pool;
-        self.run(&|worker| {
+        self.run_on(threads, &|worker| {
             let own = fixed * worker / threads..fixed * (worker + 1) / threads;
             if !own.is_empty() {
                 job(worker, own);

@@ -13,7 +13,7 @@ fn every_worker_runs_every_job_once() {
         let counts: Vec<AtomicU32> = (0..threads).map(|_| AtomicU32::new(0)).collect();
         let mut team = pool.team();
         for _ in 0..50 {
-            team.run(&|worker| {
+            team.run_on(threads, &|worker| {
                 counts[worker].fetch_add(1, Ordering::Relaxed);
             });
         }
@@ -27,7 +27,7 @@ fn a_pool_that_slept_wakes_up() {
     for _ in 0..3 {
         thread::sleep(Duration::from_millis(20));
         let sum = AtomicUsize::new(0);
-        pool.team().run(&|worker| {
+        pool.team().run_on(3, &|worker| {
             sum.fetch_add(worker, Ordering::Relaxed);
         });
         assert_eq!(sum.into_inner(), 3);
@@ -89,15 +89,67 @@ fn a_panic_in_a_job_reaches_the_caller_and_leaves_the_pool_usable() {
     let pool = pool(4);
     for culprit in [0, 2] {
         let caught = catch_unwind(AssertUnwindSafe(|| {
-            pool.team().run(&|worker| assert!(worker != culprit, "on purpose"));
+            pool.team().run_on(4, &|worker| assert!(worker != culprit, "on purpose"));
         }));
         assert!(caught.is_err(), "{culprit}");
         let seen = Mutex::new(BTreeSet::new());
-        pool.team().run(&|worker| {
+        pool.team().run_on(4, &|worker| {
             seen.lock().unwrap().insert(worker);
         });
         assert_eq!(seen.into_inner().unwrap().len(), 4);
     }
+}
+
+/// Short jobs, as those of a small model's tokens.
+fn token(pool: &Pool, total: &AtomicUsize) {
+    let mut team = pool.team();
+    for _ in 0..150 {
+        team.run(&|_| {
+            let work = (0..2000u64).fold(0, |sum, i| hint::black_box(sum ^ i));
+            total.fetch_add((usize::try_from(work).unwrap() & 1) | 1, Ordering::Relaxed);
+        });
+    }
+}
+
+#[test]
+fn two_engines_do_not_spin_each_other_to_death() {
+    // As many threads as processors each, so that both together are twice too many.
+    let threads = thread::available_parallelism().map_or(2, NonZeroUsize::get).max(2);
+    let pools = [pool(threads), pool(threads)];
+    let total = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for pool in &pools {
+            scope.spawn(|| (0..20).for_each(|_| token(pool, &total)));
+        }
+    });
+    // Every job ran on its caller at least.
+    assert!(total.into_inner() >= 2 * 20 * 150);
+}
+
+#[test]
+fn fewer_may_take_part_for_a_while() {
+    let pool = pool(5);
+    for threads in [5, 1, 3, 5, 2, 2, 4, 1, 5] {
+        let seen = AtomicUsize::new(0);
+        pool.team().run_on(threads, &|worker| {
+            assert!(worker < threads);
+            seen.fetch_add(1 << (8 * worker), Ordering::Relaxed);
+        });
+        let want = (0..threads).map(|worker| 1 << (8 * worker)).sum::<usize>();
+        assert_eq!(seen.into_inner(), want, "{threads}");
+    }
+}
+
+#[test]
+fn no_more_take_part_than_the_process_may_use() {
+    let [threads, most] = [64, 3].map(|n| NonZeroUsize::new(n).unwrap());
+    let pool = Pool::limited(threads, most).unwrap();
+    let seen = AtomicUsize::new(0);
+    pool.team().run(&|worker| {
+        assert!(worker < 3);
+        seen.fetch_add(1, Ordering::Relaxed);
+    });
+    assert!(seen.into_inner() <= 3);
 }
 
 #[test]
@@ -108,7 +160,7 @@ fn two_callers_take_turns() {
         for _ in 0..2 {
             scope.spawn(|| {
                 for _ in 0..100 {
-                    pool.team().run(&|_| {
+                    pool.team().run_on(2, &|_| {
                         total.fetch_add(1, Ordering::Relaxed);
                     });
                 }

@@ -107,12 +107,12 @@ impl Product {
         let [piece, pieces] = self.pieces();
         let (isa, k, width) = (worker.isa, piece * pieces, groups * columns);
         let rows = out.len() / (batch * width);
-        let grid = Grid::new(isa, worker.team.threads(), [rows, k, columns], groups);
+        let grid = Grid::new(isa, worker.team.threads_max(), [rows, k, columns], groups);
         let small = rows.saturating_mul(k).saturating_mul(width) < SMALL;
         let split = if small { Split::Caller } else { Split::Runs(1) };
         let [offsets_bytes, copies_bytes] = self.part_bytes();
         let each = offsets_bytes + copies_bytes;
-        let parts = Parts::new(&mut worker.scratch[..each * worker.team.threads()], each);
+        let parts = Parts::new(&mut worker.scratch[..each * worker.team.threads_max()], each);
         let group_len = gemm::packed_len(columns, k);
         for b in 0..batch {
             let x = &x[b * (x.len() / batch)..][..x.len() / batch];
