@@ -99,6 +99,53 @@ impl std::fmt::Display for Peer {
     }
 }
 
+/// Which instructions both sides use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Level {
+    /// All that the processor has.
+    Native,
+    /// AVX2 with FMA, without dot products of bytes.
+    Avx2,
+}
+
+impl Level {
+    /// Where the peer that was built so lies, under the target folder.
+    const fn folder(self) -> &'static str {
+        match self {
+            Self::Native => "peers/venv",
+            Self::Avx2 => "peers/venv-avx2",
+        }
+    }
+
+    /// How the peer is built so.
+    const fn flags(self) -> &'static str {
+        match self {
+            Self::Native => "-DGGML_NATIVE=ON",
+            Self::Avx2 => {
+                "-DGGML_NATIVE=OFF -DGGML_AVX=ON -DGGML_AVX2=ON -DGGML_FMA=ON -DGGML_F16C=ON \
+                 -DGGML_BMI2=ON -DGGML_AVX_VNNI=OFF -DGGML_AVX512=OFF"
+            }
+        }
+    }
+
+    /// What Ledge is told.
+    const fn option(self) -> &'static str {
+        match self {
+            Self::Native => "",
+            Self::Avx2 => " --isa avx2",
+        }
+    }
+}
+
+impl std::fmt::Display for Level {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Native => "this processor",
+            Self::Avx2 => "AVX2",
+        })
+    }
+}
+
 /// What the command line says.
 #[derive(Debug)]
 struct Settings {
@@ -109,6 +156,7 @@ struct Settings {
     measures: Vec<Measure>,
     rounds: usize,
     threads: u64,
+    level: Level,
     /// A Python that has the package.
     python: Option<PathBuf>,
     /// The program, if it is built already.
@@ -121,7 +169,8 @@ struct Settings {
 
 const USAGE: &str = "\
 write: peers lm [--models NAME-TYPE|FILE,…] [--folder DIR] [--only prompt,decode,deep] [--rounds N]
-                [--threads N] [--python PYTHON] [--ledge PROGRAM] [--under \"COMMAND\"] [--json FILE]
+                [--threads N] [--isa native|avx2] [--python PYTHON] [--ledge PROGRAM]
+                [--under \"COMMAND\"] [--json FILE]
    or: peers networks …";
 
 impl Settings {
@@ -133,6 +182,7 @@ impl Settings {
             measures: Measure::ALL.to_vec(),
             rounds: 3,
             threads: 2,
+            level: Level::Native,
             python: None,
             ledge: None,
             under: Vec::new(),
@@ -152,6 +202,13 @@ impl Settings {
                 }
                 "--rounds" => settings.rounds = value.parse::<usize>().context(USAGE)?.max(1),
                 "--threads" => settings.threads = value.parse().context(USAGE)?,
+                "--isa" => {
+                    settings.level = match *value {
+                        "native" => Level::Native,
+                        "avx2" => Level::Avx2,
+                        _ => bail!(USAGE),
+                    }
+                }
                 "--python" => settings.python = Some(value.into()),
                 "--ledge" => settings.ledge = Some(value.into()),
                 "--under" => {
@@ -244,7 +301,8 @@ impl Bench {
             before = after;
         }
         let peer = format!("{} {peer}", self.environment.version);
-        Ok(Row { name: name.to_owned(), measure, peer, kv, rounds, tried })
+        let (name, level) = (name.to_owned(), self.settings.level);
+        Ok(Row { name, measure, level, peer, kv, rounds, tried })
     }
 
     /// The peer's fastest configuration, and what each that was tried reached.
@@ -315,8 +373,9 @@ impl Bench {
     fn ledge(&self, file: &Path, measure: Measure, kv: &str) -> Result<Value> {
         let (prompt, depth, tokens) = measure.sizes();
         let line = format!(
-            "--prompt {prompt} --depth {depth} -n {tokens} --repeat 2 --threads {} --kv {kv} --json",
-            self.settings.threads
+            "--prompt {prompt} --depth {depth} -n {tokens} --repeat 2 --threads {} --kv {kv} --json{}",
+            self.settings.threads,
+            self.settings.level.option()
         );
         let mut args = vec!["bench".into(), file.as_os_str().to_owned()];
         args.extend(line.split(' ').map(Into::into));
@@ -325,8 +384,11 @@ impl Bench {
 
     /// The machine's limits now.
     fn probe(&self) -> Result<Value> {
-        let line =
-            format!("bench --limits --prompt 0 -n 0 --threads {} --json", self.settings.threads);
+        let line = format!(
+            "bench --limits --prompt 0 -n 0 --threads {} --json{}",
+            self.settings.threads,
+            self.settings.level.option()
+        );
         let args: Vec<_> = line.split(' ').map(Into::into).collect();
         let mut answer = self.answer(&self.environment.ledge, &args)?;
         let mut limits = answer["limits"].take();

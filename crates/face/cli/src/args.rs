@@ -635,6 +635,10 @@ pub(crate) struct Bench {
     /// Measure what memory and processor can do, before and after; the peak memory is not told then
     #[arg(long)]
     pub(crate) limits: bool,
+    /// Instructions to use of those that the processor has, such as avx2; of a network always the
+    /// best [default: the best]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) isa: Option<cpu::Isa>,
     /// Show each kernel's share of the time and of the machine's limits
     #[arg(long)]
     pub(crate) kernels: bool,

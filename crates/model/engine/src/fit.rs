@@ -8,7 +8,7 @@ use crate::{
     model::ModelFile,
     store::{Fallback, Origin, Packs},
 };
-use cpu::CpuBackend;
+use cpu::{CpuBackend, Isa};
 use import::{Imported, Options, Output};
 use plan::{BufferKind, Control, KvType, Plan, Promise};
 use std::{fmt, num::NonZeroUsize, path::PathBuf, sync::Arc};
@@ -54,6 +54,8 @@ pub struct Request {
     pub rows: u64,
     /// Threads; where absent, one for each processor that may be used.
     pub threads: Option<NonZeroUsize>,
+    /// Instructions; where absent, the best that the processor has. They change no bit.
+    pub isa: Option<Isa>,
     /// What is wanted of a run.
     pub output: Output,
     /// What the program holds already; where absent, what this process holds now.
@@ -73,6 +75,7 @@ impl Default for Request {
             chunk: CHUNK_DEFAULT,
             rows: 1,
             threads: None,
+            isa: None,
             output: Output::Logits,
             program: None,
             weights: WeightPlace::Auto,
@@ -161,7 +164,8 @@ impl Fit {
         let limits = device::Limits::read();
         let processors = NonZeroUsize::new(limits.processors).unwrap_or(NonZeroUsize::MIN);
         let threads = request.threads.unwrap_or(processors);
-        let backend = CpuBackend::new(threads).map_err(EngineError::Threads)?;
+        let backend = CpuBackend::limited(threads, processors).map_err(EngineError::Threads)?;
+        let backend = backend.using(request.isa.unwrap_or_else(Isa::detect));
         let embedded = model.origins().iter().filter_map(Origin::touched).map(|bytes| bytes.0);
         let embedded = Bytes(embedded.sum());
         let resident = || device::resident().map_or(Bytes::mib(16), |resident| resident.now);

@@ -1,7 +1,7 @@
 //! What the comparison needs: a Python with llama.cpp built for this processor, and Ledge.
 //!
 //! The package comes from the package registry as source and is built with all that this processor
-//! has; that takes minutes once. Versions are pinned here, so that a ratio names what it is a ratio to.
+//! has, or with AVX2 where that is asked for; that takes minutes once. Versions are pinned here, so that a ratio names what it is a ratio to.
 
 use std::{
     path::{Path, PathBuf},
@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::Settings;
+use super::{Level, Settings};
 use crate::cargo;
 
 /// The version that is compared with.
@@ -32,7 +32,7 @@ impl Environment {
     pub(super) fn make(root: &Path, target: &Path, settings: &Settings) -> Result<Self> {
         let python = match &settings.python {
             Some(python) => python.clone(),
-            None => install(&target.join("peers/venv"))?,
+            None => install(&target.join(settings.level.folder()), settings.level)?,
         };
         let version = version(&python).context("the Python has no llama-cpp-python")?;
         let ledge = if let Some(ledge) = &settings.ledge {
@@ -57,19 +57,19 @@ fn version(python: &Path) -> Result<String> {
 }
 
 /// Makes a Python with the package, unless it is there.
-fn install(folder: &Path) -> Result<PathBuf> {
+fn install(folder: &Path, level: Level) -> Result<PathBuf> {
     let python = folder.join("bin/python");
     if version(&python).is_ok_and(|found| found == VERSION) {
         return Ok(python);
     }
-    eprintln!("building {PACKAGE} {VERSION} for this processor; this takes minutes, once");
+    eprintln!("building {PACKAGE} {VERSION} for {level}; this takes minutes, once");
     succeed(Command::new("python3").args(["-m", "venv"]).arg(folder))?;
     let package = format!("{PACKAGE}=={VERSION}");
     let install = ["-m", "pip", "install", "--quiet", "--no-binary", PACKAGE, &package];
     succeed(
         Command::new(&python)
             .args(install)
-            .env("CMAKE_ARGS", "-DGGML_NATIVE=ON -DCMAKE_BUILD_TYPE=Release"),
+            .env("CMAKE_ARGS", format!("{} -DCMAKE_BUILD_TYPE=Release", level.flags())),
     )?;
     Ok(python)
 }

@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
-use super::Measure;
+use super::{Level, Measure};
 
 /// Memory is quiet from this read rate on, in GB/s: what the targets were set with.
 const QUIET_GBPS: f64 = 55.0;
@@ -23,6 +23,9 @@ const TARGETS: [(&str, f64, [f64; 2], [f64; 2]); 8] = [
     ("smollm2-135m-q4_k_m", 2.5, [2.0, 1.6], [4.0, 4.0]),
     ("smollm2-135m-instruct.q4_1", 2.5, [2.0, 1.6], [4.0, 4.0]),
 ];
+
+/// The least ratio of prompts where both sides have AVX2 alone.
+const TARGET_AVX2: f64 = 1.3;
 
 /// The head of the table.
 pub(super) const HEAD: &str = "\
@@ -48,6 +51,7 @@ impl Round {
 pub(super) struct Row {
     pub(super) name: String,
     pub(super) measure: Measure,
+    pub(super) level: Level,
     pub(super) peer: String,
     pub(super) kv: &'static str,
     pub(super) rounds: Vec<Round>,
@@ -106,6 +110,9 @@ impl Row {
     /// The least ratio, if the file has one.
     fn target(&self) -> Option<f64> {
         let name = self.name.to_ascii_lowercase();
+        if self.level == Level::Avx2 {
+            return (self.measure == Measure::Prompt).then_some(TARGET_AVX2);
+        }
         let (_, prompt, decode, deep) = TARGETS.iter().find(|target| name.contains(target.0))?;
         let regime = usize::from(!self.is_quiet());
         Some(match self.measure {
@@ -183,8 +190,8 @@ mod tests {
             Round::new(theirs, ours, [probe.clone(), probe.clone(), probe.clone()])
         };
         let rounds = rates.iter().map(round).collect();
-        let (peer, tried) = ("llama.cpp".to_owned(), Vec::new());
-        Row { name: name.to_owned(), measure, peer, kv: "f16", rounds, tried }
+        let (name, peer, tried) = (name.to_owned(), "llama.cpp".to_owned(), Vec::new());
+        Row { name, measure, level: Level::Native, peer, kv: "f16", rounds, tried }
     }
 
     #[test]
@@ -195,6 +202,9 @@ mod tests {
         let quiet = row("llama-3.2-1b-q4_0", Measure::Decode, 60.0, &rates);
         assert_eq!((quiet.target(), quiet.is_met()), (Some(1.7), false));
         assert_eq!(quiet.to_string().matches("SHORT").count(), 1);
+        let mut masked = row("llama-3.2-1b-q4_0", Measure::Prompt, 60.0, &[(10.0, 14.0)]);
+        masked.level = Level::Avx2;
+        assert_eq!((masked.target(), masked.is_met()), (Some(TARGET_AVX2), true));
         let other = row("my-model", Measure::Prompt, 60.0, &rates);
         assert_eq!((other.target(), other.is_met()), (None, true));
         assert!((other.share() - 0.25).abs() < 1e-9);

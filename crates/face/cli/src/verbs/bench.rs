@@ -18,7 +18,7 @@ use crate::{
     report::{ms, rate},
     watch::Watch,
 };
-use engine::llm::session::Session;
+use engine::{Request, llm::session::Session};
 use kernels::{Kernels, Traced};
 use ledge::TokenId;
 use limits::Limits;
@@ -37,7 +37,7 @@ pub(crate) fn run(args: &Bench, scene: &Scene) -> Result<()> {
         if !args.limits {
             return Err(Failure::usage("nothing to measure").hint("give --prompt, -n or --limits"));
         }
-        let limits = Limits::measure(args.model.threads)?;
+        let limits = Limits::measure(args.model.threads, args.isa)?;
         if scene.manner.json {
             output.line(&json!({ "limits": limits.object() }).to_string())?;
         } else {
@@ -50,7 +50,7 @@ pub(crate) fn run(args: &Bench, scene: &Scene) -> Result<()> {
         return network::run(args, scene, begin, network);
     }
     let file = model::open(args.path.as_deref())?;
-    let mut request = model::request(&args.model);
+    let mut request = Request { isa: args.isa, ..model::request(&args.model) };
     let depths = match args.depth.as_slice() {
         _ if args.n == 0 => Vec::new(),
         [] => vec![args.prompt],
@@ -58,7 +58,7 @@ pub(crate) fn run(args: &Bench, scene: &Scene) -> Result<()> {
     };
     let deepest = depths.iter().max().map_or(0, |depth| depth + args.n);
     request.context = Some(request.context.unwrap_or(args.prompt.max(deepest)));
-    let before = args.limits.then(|| Limits::measure(args.model.threads)).transpose()?;
+    let before = args.limits.then(|| Limits::measure(args.model.threads, args.isa)).transpose()?;
     let begin = Instant::now();
     let lm = model::load(&file, request, &scene.interrupt, &scene.manner)?;
     let load = begin.elapsed();
@@ -75,7 +75,7 @@ pub(crate) fn run(args: &Bench, scene: &Scene) -> Result<()> {
     let decodes = depths.iter().map(|&depth| bench.decode(depth, args.n));
     let decodes = decodes.collect::<Result<Vec<Times>>>()?;
     let kernels = if args.kernels {
-        let limits = || Limits::measure(args.model.threads);
+        let limits = || Limits::measure(args.model.threads, args.isa);
         bench.kernels(&lm.engine().units(), args.prompt, &depths, args.n, limits)?
     } else {
         Vec::new()
@@ -85,7 +85,7 @@ pub(crate) fn run(args: &Bench, scene: &Scene) -> Result<()> {
     let probed = args.limits || args.kernels;
     let resident = if probed { None } else { engine::device::resident() };
     let peak = resident.map(|resident| resident.peak);
-    let after = args.limits.then(|| Limits::measure(args.model.threads)).transpose()?;
+    let after = args.limits.then(|| Limits::measure(args.model.threads, args.isa)).transpose()?;
     let found = Found {
         label: file.label().to_owned(),
         threads: args.model.threads.map_or_else(processors, std::num::NonZero::get),

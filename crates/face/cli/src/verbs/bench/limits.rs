@@ -5,7 +5,7 @@
 
 use super::processors;
 use crate::failure::{Failure, Result};
-use cpu::CpuBackend;
+use cpu::{CpuBackend, Isa};
 use ledge::Bytes;
 use serde_json::{Value, json};
 use std::{
@@ -32,10 +32,11 @@ pub(super) struct Limits {
 }
 
 impl Limits {
-    /// Measures for about half a second.
-    pub(super) fn measure(threads: Option<NonZeroUsize>) -> Result<Self> {
+    /// Measures for about half a second, with these instructions or the best.
+    pub(super) fn measure(threads: Option<NonZeroUsize>, isa: Option<Isa>) -> Result<Self> {
         let threads = threads.or(NonZeroUsize::new(processors())).unwrap_or(NonZeroUsize::MIN);
         let backend = CpuBackend::new(threads).map_err(engine::EngineError::Threads)?;
+        let backend = backend.using(isa.unwrap_or_else(Isa::detect));
         let available = engine::device::Limits::read().memory.map_or(READ.0, |memory| memory.0 / 4);
         let probe = backend.probe(Bytes(READ.0.min(available)));
         let probe = probe.map_err(|refused| {

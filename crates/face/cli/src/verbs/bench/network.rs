@@ -69,7 +69,7 @@ pub(super) fn run(args: &Bench, scene: &Scene, begin: Instant, mut network: Netw
     // The arrays of this program, as `ledge plan` counts them.
     let arrays = Bytes((arrays(&inputs) + arrays(&outputs)) as u64);
     let promised = network.promise().map(|promise| Bytes(promise.total().0 + arrays.0));
-    let limits = Limits::measure(args.model.threads)?;
+    let limits = Limits::measure(args.model.threads, args.isa)?;
     drop(watch);
     let found = Found {
         label: network.label().to_owned(),
