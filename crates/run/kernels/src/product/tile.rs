@@ -155,6 +155,16 @@ fn prefetch<S: Simd, U: Bytes>(s: S, unit: &U) {
     }
 }
 
+/// Asks for one of eight parts of it: of a long unit, all lines at once are more than a core can
+/// wait for, and arithmetic then waits with them.
+#[inline(always)]
+fn prefetch_part<S: Simd, U: Bytes>(s: S, unit: &U, part: usize) {
+    let lines = U::LEN / 64;
+    for i in part * lines / 8..(part + 1) * lines / 8 {
+        s.prefetch(&unit.as_slice()[64 * i], AHEAD);
+    }
+}
+
 /// The sums so far.
 #[inline(always)]
 fn resume<S: Simd, const N: usize>(s: S, out: &[[f32; LANES]; N]) -> [S::F; N] {
@@ -249,7 +259,7 @@ fn fold<S: Simd, L: Blocks, const N: usize>(
     let scale = L::scale(s, unit, b);
     let offset = s.mul(scale, s.splat(-ANCHOR));
     for t in 0..N {
-        let dot = s.fma(s.of_bits(acc[t]), scale, offset);
+        let dot = s.anchored(acc[t], scale, offset);
         f[t] = s.fma(dot, s.splat(number(record, 32 * N + 4 * t)), f[t]);
     }
     if L::MINIMUM {
@@ -327,6 +337,7 @@ fn step<S: Simd, L: SuperBlocks, const N: usize, const VARIANT: u32>(
         return sums;
     }
     let b = L::VARIANTS as usize * outer + VARIANT as usize;
+    prefetch_part(s, at.unit, b);
     let x = quants(at.record, 32 * N * b);
     let plane = super_plane::<S, L::Range, N>(L::TERMS, b);
     let first = L::quad::<S, VARIANT, 0>(s, at.unit, outer);
@@ -373,7 +384,6 @@ fn super_blocks<S: Simd, L: SuperBlocks, const N: usize>(
     let count = units.len().min(tile.len() / record_bytes);
     for u in 0..count {
         let (unit, record) = (&units[u], &tile[u * record_bytes..(u + 1) * record_bytes]);
-        prefetch(s, unit);
         L::sub_scales(s, unit, &mut scales);
         let narrow = !matches!(L::TERMS, Terms::Zero32(_))
             && is_narrow::<N>(record, L::TERMS, narrow_limit::<L>());

@@ -56,7 +56,7 @@ impl Simd for Avx2 {
     type I = I;
     type B = I;
 
-    const TILE: usize = 2;
+    const TILE: usize = 4;
     const PAIRED: bool = false;
     const ROWS: usize = 6;
     const CENTERED: bool = true;
@@ -267,9 +267,13 @@ impl Simd for Avx2 {
         x: &[[u8; 32]; N],
         half: usize,
     ) -> [I; N] {
-        for t in 0..N {
-            // SAFETY: the token proves AVX2.
-            acc[t] = unsafe { dot16_one::<R>(acc[t], w, &x[t], half) };
+        // One side after the other: eight rows' weights stay in registers for all tokens.
+        for side in 0..2 {
+            let w = [w[0][side], w[1][side], w[2][side], w[3][side]];
+            for t in 0..N {
+                // SAFETY: the token proves AVX2.
+                acc[t][side] = unsafe { dot16_side::<R>(acc[t][side], w, &x[t], half) };
+            }
         }
         acc
     }
@@ -331,10 +335,10 @@ fn widen(a: __m256i) -> I {
     ]
 }
 
-/// One token of [`Simd::dot16`].
+/// One token of [`Simd::dot16`] and eight rows.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn dot16_one<R: Bound>(mut acc: I, w: [I; 4], x: &[u8; 32], half: usize) -> I {
+fn dot16_side<R: Bound>(mut acc: __m256i, w: [__m256i; 4], x: &[u8; 32], half: usize) -> __m256i {
     let one = _mm256_set1_epi16(1);
     // Sums of two products that fit in 16 bits together: 4 · 2 · 31 · 127 = 31496,
     // 2 · 2 · 63 · 127 = 32004, 2 · 127 · 127 = 32258.
@@ -343,20 +347,18 @@ fn dot16_one<R: Bound>(mut acc: I, w: [I; 4], x: &[u8; 32], half: usize) -> I {
         32..=63 => 2,
         _ => 1,
     };
-    for side in 0..2 {
-        let mut sums = _mm256_setzero_si256();
-        for c in 0..4 {
-            let a = _mm256_set1_epi32(quad(x, 4 * half + c));
-            let pairs = if R::MAX < 128 {
-                _mm256_maddubs_epi16(w[c][side], a)
-            } else {
-                let signed = _mm256_xor_si256(w[c][side], _mm256_set1_epi8(-128));
-                _mm256_maddubs_epi16(_mm256_abs_epi8(signed), _mm256_sign_epi8(a, signed))
-            };
-            sums = if c % together == 0 { pairs } else { _mm256_add_epi16(sums, pairs) };
-            if c % together == together - 1 {
-                acc[side] = _mm256_add_epi32(acc[side], _mm256_madd_epi16(sums, one));
-            }
+    let mut sums = _mm256_setzero_si256();
+    for c in 0..4 {
+        let a = _mm256_set1_epi32(quad(x, 4 * half + c));
+        let pairs = if R::MAX < 128 {
+            _mm256_maddubs_epi16(w[c], a)
+        } else {
+            let signed = _mm256_xor_si256(w[c], _mm256_set1_epi8(-128));
+            _mm256_maddubs_epi16(_mm256_abs_epi8(signed), _mm256_sign_epi8(a, signed))
+        };
+        sums = if c % together == 0 { pairs } else { _mm256_add_epi16(sums, pairs) };
+        if c % together == together - 1 {
+            acc = _mm256_add_epi32(acc, _mm256_madd_epi16(sums, one));
         }
     }
     acc
