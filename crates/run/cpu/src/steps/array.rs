@@ -10,7 +10,11 @@ mod int8;
 mod moves;
 mod packing;
 mod product;
+mod matrices;
 mod slide;
+mod elementwise;
+mod rows;
+mod recurrent;
 
 pub(crate) use packing::Packing;
 
@@ -79,7 +83,9 @@ pub(super) fn scratch(step: &Step, op: &ArrayOp, plan: &Plan, threads: usize) ->
     }
     match Facts::of(step, plan).map(|facts| facts.choice()) {
         Some(Choice::Product(product)) => product.scratch(threads),
-        Some(Choice::Slide(_)) => Bytes::ZERO,
+        Some(Choice::Matrices(matrices)) => matrices.scratch(threads),
+        Some(Choice::Cells(cells)) => cells.scratch(),
+        Some(Choice::Slide(_) | Choice::Map(_) | Choice::Zip(_) | Choice::Rows(_)) => Bytes::ZERO,
         Some(Choice::Reference) | None => Bytes(reference::scratch_bytes(op)),
     }
 }
@@ -195,7 +201,14 @@ impl Array {
         }
         match &self.kernel {
             Choice::Product(product) => product.run(worker, operands, numbers_mut(out)),
+            Choice::Matrices(product) => product.run(worker, operands, numbers_mut(out)),
             Choice::Slide(slide) => slide.run(worker, operands, numbers_mut(out)),
+            Choice::Map(function) => {
+                elementwise::map(*function, worker, operands, numbers_mut(out));
+            }
+            Choice::Zip(zipped) => zipped.run(worker, operands, numbers_mut(out)),
+            Choice::Rows(rows) => rows.run(worker, operands, numbers_mut(out)),
+            Choice::Cells(cells) => cells.run(worker, operands, numbers_mut(out)),
             Choice::Reference => return self.refer(worker, operands, out),
         }
         Ok(())

@@ -95,9 +95,11 @@ fn network() -> Network {
 }
 
 /// Outputs, computed step by step in memory of its own.
-pub(crate) fn expected(network: &Network, x: &[u8]) -> Vec<Vec<u8>> {
+pub(crate) fn expected(network: &Network, inputs: &[&[u8]]) -> Vec<Vec<u8>> {
     let mut values = vec![Vec::new(); network.plan.buffers.len()];
-    values[network.plan.inputs[0].slot.buffer.0 as usize] = x.to_vec();
+    for (port, bytes) in network.plan.inputs.iter().zip(inputs) {
+        values[port.slot.buffer.0 as usize] = bytes.to_vec();
+    }
     let shape = |slot: &Slot| {
         let dims: Vec<u64> = slot.dims.iter().map(|dim| dim.max(&[])).collect();
         Shape::new(&dims).unwrap()
@@ -129,7 +131,7 @@ pub(crate) fn expected(network: &Network, x: &[u8]) -> Vec<Vec<u8>> {
 fn networks_are_the_same_for_any_threads_and_allocate_nothing() {
     let network = network();
     let x = noise(5, 2400);
-    let want = expected(&network, to_bytes(&x));
+    let want = expected(&network, &[to_bytes(&x)]);
     let memory = Arc::new(Memory(network.memory.0.clone()));
     for threads in [1, 2, 3] {
         let backend = backend(threads);

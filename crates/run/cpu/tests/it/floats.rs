@@ -3,7 +3,10 @@
 use crate::array::{Network, Value, expected, list};
 use crate::model::{Memory, noise};
 use crate::{alloc, backend, load};
-use plan::array::{Channels, Conv, Epilogue, Map, Pool, PoolKind};
+use plan::array::{
+    Cell, Channels, Conv, Direction, Epilogue, Map, Pool, PoolKind, Recurrent, Reduce, ReduceKind,
+    Zip,
+};
 use plan::*;
 use std::sync::Arc;
 use tensor::{DType, cast};
@@ -11,31 +14,44 @@ use tensor::{DType, cast};
 /// Runs networks of one step with 1 to 3 threads: `inputs` are the extents of the operands, the
 /// first of them an input, the others constants.
 fn check(op: ArrayOp, inputs: &[&[u64]], out: &[u64]) {
+    check_computed(op, 1, inputs, out);
+}
+
+/// The same with the first `computed` operands as inputs.
+fn check_computed(op: ArrayOp, computed: usize, inputs: &[&[u64]], out: &[u64]) {
     let mut n = Network { plan: Plan::default(), memory: Memory::default() };
-    let slot = n.slot(BufferKind::Io, DType::F32, inputs[0]);
-    n.plan.inputs.push(Port { name: "x".into(), slot: slot.clone() });
-    let mut operands: Vec<Value> = vec![(Operand::Slot(slot), DType::F32, inputs[0].to_vec())];
-    for (seed, dims) in (2..).zip(&inputs[1..]) {
-        if dims == &[0] {
+    let mut operands: Vec<Value> = Vec::new();
+    let mut given = Vec::new();
+    for (i, (seed, dims)) in (1..).zip(inputs).enumerate() {
+        if *dims == [0] {
             operands.push((Operand::Absent, DType::F32, vec![]));
             continue;
         }
         let numbers = noise(seed, usize::try_from(dims.iter().product::<u64>()).unwrap());
-        operands.push(n.weight(DType::F32, dims, cast::to_bytes(&numbers)));
+        if i >= computed {
+            operands.push(n.weight(DType::F32, dims, cast::to_bytes(&numbers)));
+            continue;
+        }
+        let slot = n.slot(BufferKind::Io, DType::F32, dims);
+        n.plan.inputs.push(Port { name: format!("x{i}"), slot: slot.clone() });
+        operands.push((Operand::Slot(slot), DType::F32, dims.to_vec()));
+        given.push(numbers);
     }
     let operands: Vec<&Value> = operands.iter().collect();
     let (result, ..) = n.step(op, &operands, DType::F32, out);
     let Operand::Slot(slot) = result else { unreachable!() };
     n.plan.buffers[slot.buffer.0 as usize].kind = BufferKind::Io;
     n.plan.outputs.push(Port { name: "y".into(), slot });
-    let x = noise(1, usize::try_from(inputs[0].iter().product::<u64>()).unwrap());
-    let want = expected(&n, cast::to_bytes(&x)).remove(0);
+    let bytes: Vec<&[u8]> = given.iter().map(|x| cast::to_bytes(x)).collect();
+    let want = expected(&n, &bytes).remove(0);
     let want: &[f32] = cast::from_bytes(&want).unwrap();
     let memory = Arc::new(n.memory);
     let mut first = Vec::new();
     for threads in [1, 2, 3] {
         let mut state = load(&n.plan, &memory, &backend(threads));
-        state.input(0).copy_from_slice(cast::to_bytes(&x));
+        for (port, numbers) in given.iter().enumerate() {
+            state.input(port).copy_from_slice(cast::to_bytes(numbers));
+        }
         let taken = alloc::taken_by(|| state.run(&[], &Uncontrolled).unwrap());
         assert_eq!(taken, 0, "{op:?}");
         let found = state.output(0).to_vec();
@@ -137,6 +153,94 @@ fn pools_slide_over_channels_that_stand_last() {
             let output = list(&[oh, ow].map(|dim| u32::try_from(dim).unwrap()));
             let pool = Pool { kind, conv, output, channels: Channels::Last };
             check(ArrayOp::Pool(pool), &[&[2, h, w, c]], &[2, oh, ow, c]);
+        }
+    }
+}
+
+#[test]
+fn products_of_computed_matrices_are_packed_as_they_run() {
+    let op = ArrayOp::MatMul;
+    check_computed(op, 2, &[&[130, 40], &[40, 70]], &[130, 70]);
+    check_computed(op, 2, &[&[2, 5, 9, 8], &[2, 5, 8, 33]], &[2, 5, 9, 33]);
+    check_computed(op, 2, &[&[5, 9, 8], &[2, 1, 8, 3]], &[2, 5, 9, 3]);
+    check_computed(op, 2, &[&[4, 9, 8], &[8, 17]], &[4, 9, 17]);
+    let fused = ArrayOp::MatMulFused(with(Map::Gelu));
+    check_computed(fused, 2, &[&[3, 9, 4], &[3, 4, 21], &[21], &[3, 9, 21]], &[3, 9, 21]);
+}
+
+#[test]
+fn elements_are_mapped_and_met_with_repeated_ones() {
+    check(ArrayOp::Map(Map::Sigmoid), &[&[3, 7, 900]], &[3, 7, 900]);
+    check(ArrayOp::Map(Map::Elu { alpha: 0.7 }), &[&[33]], &[33]);
+    for (a, b) in [
+        ([2, 3, 40, 70], [2, 3, 40, 70]),
+        ([2, 3, 40, 70], [1, 1, 1, 70]),
+        ([2, 3, 40, 70], [2, 1, 1, 70]),
+        ([2, 3, 40, 70], [1, 3, 1, 1]),
+        ([2, 3, 40, 70], [2, 3, 40, 1]),
+        ([2, 3, 40, 70], [1, 1, 1, 1]),
+        ([2, 3, 40, 70], [2, 1, 40, 1]),
+        ([2, 1, 40, 1], [1, 3, 1, 70]),
+    ] {
+        for op in [Zip::Subtract, Zip::Multiply] {
+            check_computed(ArrayOp::Zip(op), 2, &[&a, &b], &[2, 3, 40, 70]);
+            check_computed(ArrayOp::Zip(op), 2, &[&b, &a], &[2, 3, 40, 70]);
+        }
+    }
+    check(ArrayOp::Zip(Zip::Add), &[&[9, 5], &[5]], &[9, 5]);
+}
+
+#[test]
+fn rows_become_shares_and_are_normalised_and_reduced() {
+    for log in [false, true] {
+        check(ArrayOp::Softmax { axis: 2, log }, &[&[2, 90, 50]], &[2, 90, 50]);
+    }
+    for rms in [false, true] {
+        let op = ArrayOp::Normalise { axis: 1, eps: 1e-5, rms };
+        check(op, &[&[30, 5, 67], &[5, 67], &[5, 67]], &[30, 5, 67]);
+        check(op, &[&[30, 5, 67]], &[30, 5, 67]);
+    }
+    for kind in [ReduceKind::Mean, ReduceKind::Sum, ReduceKind::Max, ReduceKind::L2] {
+        let op = |axes, keep| ArrayOp::Reduce(Reduce { kind, axes, keep });
+        check(op(0b0110, true), &[&[2, 13, 7, 100]], &[2, 1, 1, 100]);
+        check(op(0b1000, false), &[&[2, 13, 7, 100]], &[2, 13, 7]);
+        check(op(0b1111, false), &[&[2, 3, 7, 10]], &[]);
+        check(op(0b0001, true), &[&[2, 3, 7, 1]], &[1, 3, 7, 1]);
+        check(op(0b0101, true), &[&[2, 3, 7, 4]], &[1, 3, 1, 4]);
+    }
+}
+
+#[test]
+fn recurrent_cells_go_through_their_sequences() {
+    let usual = [Map::Sigmoid, Map::Tanh, Map::Tanh];
+    for cell in [
+        Cell::Lstm { input_forget: false },
+        Cell::Gru { linear_before_reset: false },
+        Cell::Gru { linear_before_reset: true },
+    ] {
+        for (direction, d) in
+            [(Direction::Forward, 1), (Direction::Reverse, 1), (Direction::Both, 2)]
+        {
+            for (steps, batch, width, hidden) in [(1, 1, 20, 16), (5, 2, 7, 21), (14, 1, 64, 32)] {
+                let mut activations = [Map::Sigmoid; 6];
+                let count = if matches!(cell, Cell::Lstm { .. }) { 3 } else { 2 };
+                for d in 0..2 {
+                    activations[3 * d..3 * d + count].copy_from_slice(&usual[..count]);
+                }
+                let size = u32::try_from(hidden).unwrap();
+                let op = Recurrent { cell, direction, hidden: size, clip: None, activations };
+                let (gates, states) =
+                    if matches!(cell, Cell::Lstm { .. }) { (4, 2) } else { (3, 1) };
+                let x = [steps, batch, width];
+                let w = [d, gates * hidden, width];
+                let r = [d, gates * hidden, hidden];
+                let (b, h) = ([d, 2 * gates * hidden], [d, batch, hidden]);
+                let out = [states, steps, d, batch, hidden];
+                let op = ArrayOp::Recurrent(op);
+                check(op, &[&x, &w, &r], &out);
+                let c: &[u64] = if states == 2 { &h } else { &[0] };
+                check(op, &[&x, &w, &r, &b, &[0], &h, c], &out);
+            }
         }
     }
 }

@@ -91,7 +91,7 @@ fn check(n: &mut Network, result: Value, x: &[u8], what: &str) {
     let Operand::Slot(slot) = result.0 else { unreachable!() };
     n.plan.buffers[slot.buffer.0 as usize].kind = BufferKind::Io;
     n.plan.outputs.push(Port { name: "y".into(), slot });
-    let want = expected(n, x);
+    let want = expected(n, &[x]);
     let memory = Arc::new(crate::model::Memory(n.memory.0.clone()));
     for isa in Isa::available() {
         for threads in [1, 3] {

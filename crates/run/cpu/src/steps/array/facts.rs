@@ -3,12 +3,16 @@
 //! The choice depends on nothing else, so that the weights and the scratch that a plan promises are
 //! those that its schedule uses. What has no kernel here is computed by `reference`.
 
+use super::elementwise::{self, Zipped};
+use super::matrices::Matrices;
 use super::product::Product;
+use super::recurrent::Cells;
+use super::rows::Rows;
 use super::slide::Slide;
 use crate::layout::index;
 use kernels::map::Function;
 use kernels::window::{PADDING_MAX, Reading, Window};
-use plan::array::{Channels, Conv, Epilogue, Map, PoolKind};
+use plan::array::{Channels, Conv, Epilogue, PoolKind};
 use plan::{ArrayOp, Op, Operand, Plan, Slot, Step};
 use tensor::{DType, Shape, TensorType};
 
@@ -64,8 +68,18 @@ pub(super) struct Facts<'a> {
 pub(super) enum Choice {
     /// A product of floats, or a convolution as one.
     Product(Product),
+    /// Products of two computed matrices.
+    Matrices(Matrices),
     /// Windows over each channel.
     Slide(Slide),
+    /// A function of each element.
+    Map(Function),
+    /// A function of pairs.
+    Zip(Zipped),
+    /// Shares, norms, reductions.
+    Rows(Rows),
+    /// Recurrent cells.
+    Cells(Cells),
     /// The reference.
     Reference,
 }
@@ -92,8 +106,8 @@ impl<'a> Facts<'a> {
             return None;
         }
         match *self.op {
-            ArrayOp::MatMul => self.matrices(&Epilogue::default()).map(Choice::Product),
-            ArrayOp::MatMulFused(ref epilogue) => self.matrices(epilogue).map(Choice::Product),
+            ArrayOp::MatMul => self.matrices(&Epilogue::default()),
+            ArrayOp::MatMulFused(ref epilogue) => self.matrices(epilogue),
             ArrayOp::ConvLast { ref conv, ref epilogue } => self.convolution(conv, epilogue),
             ArrayOp::Pool(pool) if pool.channels == Channels::Last => {
                 let x = self.floats(0)?;
@@ -104,6 +118,28 @@ impl<'a> Facts<'a> {
                     PoolKind::MaxIndex { .. } | PoolKind::Lp { .. } => return None,
                 };
                 Some(Choice::Slide(slide))
+            }
+            ArrayOp::Map(map) => {
+                self.floats(0)?;
+                elementwise::function(map).map(Choice::Map)
+            }
+            ArrayOp::Zip(zip) => {
+                let (a, b) = (self.floats(0)?, self.floats(1)?);
+                let pairs = elementwise::pairs(zip)?;
+                Some(Choice::Zip(Zipped::new(pairs, [&a, &b], &self.out)))
+            }
+            ArrayOp::Softmax { axis, log } => Rows::softmax(axis, log, &self.out).map(Choice::Rows),
+            ArrayOp::Normalise { axis, eps, rms } => {
+                let all = self.floats_or_absent(1) && self.floats_or_absent(2);
+                let others = [self.input(1), self.input(2)];
+                let rows = Rows::normalise(axis, eps, rms, others, &self.out);
+                rows.filter(|_| all).map(Choice::Rows)
+            }
+            ArrayOp::Reduce(op) => Rows::reduce(op, &self.floats(0)?, &self.out).map(Choice::Rows),
+            ArrayOp::Recurrent(ref op) => {
+                let inputs = core::array::from_fn(|i| self.input(i));
+                let floats = [0, 1, 2, 3, 5, 6].into_iter().all(|i| self.floats_or_absent(i));
+                Cells::new(op, &inputs).filter(|_| floats).map(Choice::Cells)
             }
             _ => None,
         }
@@ -119,25 +155,27 @@ impl<'a> Facts<'a> {
         self.input(i).is_none_or(|known| known.dtype == DType::F32)
     }
 
-    fn matrices(&self, epilogue: &Epilogue) -> Option<Product> {
+    fn matrices(&self, epilogue: &Epilogue) -> Option<Choice> {
         let (a, b) = (self.floats(0)?, self.floats(1)?);
         let fused = matches!(self.op, ArrayOp::MatMulFused(_));
         if fused && !(self.floats_or_absent(2) && self.floats_or_absent(3)) {
             return None;
         }
         let ending = Ending::of(epilogue)?;
-        if !b.constant || a.constant || b.dims.len() < 2 || a.dims.len() < 2 {
+        if a.dims.len() < 2 || b.dims.len() < 2 || a.len() > OFFSET_MAX {
             return None;
         }
         let outer = |dims: &Shape| dims[..dims.len() - 2].to_vec();
         let own = outer(&b.dims);
         let apart = own.iter().all(|&dim| dim == 1)
             || own == outer(&a.dims) && own == outer(&self.out.dims);
+        if !b.constant || a.constant || !apart {
+            return Matrices::new([&a, &b], &self.out, ending).map(Choice::Matrices);
+        }
         let batch = index(own.iter().product());
         let (k, columns) = (index(a.dims.last()), index(b.dims.last()));
         let rows = self.out.len().checked_div(batch * columns)?;
-        let fits = a.len() <= OFFSET_MAX;
-        (apart && fits).then(|| Product::of_matrices(batch, [rows, k, columns], ending))
+        Some(Choice::Product(Product::of_matrices(batch, [rows, k, columns], ending)))
     }
 
     fn convolution(&self, conv: &Conv, epilogue: &Epilogue) -> Option<Choice> {
@@ -180,66 +218,11 @@ impl Ending {
     fn of(epilogue: &Epilogue) -> Option<Self> {
         let plain = Self { low: f32::NEG_INFINITY, high: f32::INFINITY, then: None };
         let Some(map) = epilogue.activation else { return Some(plain) };
-        Some(match function(map)? {
+        Some(match elementwise::function(map)? {
             Function::Clamp { low, high } => Self { low, high, then: None },
             other => Self { then: Some(other), ..plain },
         })
     }
-}
-
-/// The function of an operator on one element, if there is a kernel for it.
-pub(super) fn function(map: Map) -> Option<Function> {
-    let elu = |alpha, gamma, width| Function::Elu { alpha, gamma, width };
-    Some(match map {
-        Map::Relu => Function::Clamp { low: 0.0, high: f32::INFINITY },
-        Map::Relu6 => Function::Clamp { low: 0.0, high: 6.0 },
-        Map::Clamp { low, high } => Function::Clamp { low, high },
-        Map::Abs => Function::Abs,
-        Map::Negate => Function::Negate,
-        Map::Square => Function::Square,
-        Map::Sqrt => Function::Sqrt,
-        Map::Rsqrt => Function::Rsqrt,
-        Map::Reciprocal => Function::Reciprocal,
-        Map::Exp => Function::Exp,
-        Map::Log => Function::Log,
-        Map::Erf => Function::Erf,
-        Map::Tanh => Function::Tanh,
-        Map::Sigmoid => Function::Sigmoid,
-        Map::Silu => Function::Swish { alpha: 1.0 },
-        Map::Swish { alpha } => Function::Swish { alpha },
-        Map::Gelu => Function::Gelu,
-        Map::GeluTanh => Function::GeluTanh,
-        Map::Softplus => Function::Softplus,
-        Map::Mish => Function::Mish,
-        Map::HardSwish => Function::HardSwish,
-        Map::HardSigmoid { alpha, beta } => Function::HardSigmoid { alpha, beta },
-        Map::LeakyRelu { alpha } => Function::LeakyRelu { alpha },
-        Map::Elu { alpha } => elu(alpha, 1.0, 1.0),
-        Map::Celu { alpha } => elu(alpha, 1.0, alpha),
-        Map::Selu { alpha, gamma } => elu(alpha, gamma, 1.0),
-        Map::Sign
-        | Map::Ceil
-        | Map::Floor
-        | Map::Round
-        | Map::Sin
-        | Map::Cos
-        | Map::Tan
-        | Map::Asin
-        | Map::Acos
-        | Map::Atan
-        | Map::Sinh
-        | Map::Cosh
-        | Map::Asinh
-        | Map::Acosh
-        | Map::Atanh
-        | Map::Softsign
-        | Map::Not
-        | Map::BitNot
-        | Map::IsNan
-        | Map::IsInf { .. }
-        | Map::ThresholdedRelu { .. }
-        | Map::Shrink { .. } => return None,
-    })
 }
 
 /// The window of a convolution or pool over images with channels last, of one or two dimensions.

@@ -21,6 +21,11 @@ pub(crate) enum Packing {
         /// Groups of filters.
         groups: u32,
     },
+    /// Gates' columns `[d, gates * h, k]` of `F32` in panels of 16; gates follow each other.
+    Gates {
+        /// Gates of a direction.
+        gates: u32,
+    },
     /// Filters `[m, …, 1]` of `F32`, all those of the first tap first.
     Taps,
     /// Bytes in panels.
@@ -49,6 +54,7 @@ impl Packing {
         match (Facts::of(step, plan)?.choice(), i) {
             (Choice::Product(product), 1) => Some(product.packing()),
             (Choice::Slide(slide), 1) => slide.packing(),
+            (Choice::Cells(cells), 1 | 2) => Some(cells.packing()),
             _ => None,
         }
     }
@@ -69,6 +75,12 @@ impl Packing {
                 let each = if groups == 1 { LANES as u64 } else { filters / u64::from(groups) };
                 let packed_bytes = index(4 * each.next_multiple_of(LANES as u64) * k);
                 Pieces { stored_bytes: 4 * each * k, packed_bytes, count: filters.div_ceil(each) }
+            }
+            Self::Gates { gates } => {
+                let [d, columns, k] = *dims else { unreachable!("weights of directions") };
+                let each = columns / u64::from(gates);
+                let packed_bytes = index(4 * each.next_multiple_of(LANES as u64) * k);
+                Pieces { stored_bytes: 4 * each * k, packed_bytes, count: d * u64::from(gates) }
             }
             Self::Taps => {
                 let stored_bytes = weight.stored_bytes().0;
@@ -97,6 +109,7 @@ impl Packing {
                 let k = index(weight.shape.iter().skip(1).product());
                 gemm::pack_columns(stored, k, packed);
             }
+            Self::Gates { .. } => gemm::pack_columns(stored, index(weight.shape.last()), packed),
             Self::Taps => {
                 let filters = index(weight.shape[0]);
                 let taps = stored.len() / filters;
