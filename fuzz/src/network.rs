@@ -1,4 +1,5 @@
 //! Networks on their way from bytes to a plan: what serves their importer, and what it may take.
+//! Nothing is run and no other file is opened.
 
 use graph::Graph;
 use import::{

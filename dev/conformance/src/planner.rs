@@ -19,8 +19,11 @@ const MISSED_MAX: usize = 1;
 /// How long placing values may take, of so many.
 const PLACING_MAX: (Duration, usize) = (Duration::from_millis(1), 300);
 
+/// Inputs with their extents.
+type Extents = &'static [(&'static str, &'static [u64])];
+
 /// Package, file and the extents that the file leaves open.
-const NETWORKS: [(&str, &str, &[(&str, &[u64])]); 18] = [
+const NETWORKS: [(&str, &str, Extents); 18] = [
     ("onnx-light", "light_resnet50.onnx", &[]),
     ("onnx-light", "light_densenet121.onnx", &[]),
     ("onnx-light", "light_inception_v1.onnx", &[]),
@@ -37,7 +40,7 @@ const NETWORKS: [(&str, &str, &[(&str, &[u64])]); 18] = [
     ("mediapipe", "pose_detection.tflite", &[]),
     ("mediapipe", "palm_detection_full.tflite", &[]),
     ("mediapipe", "selfie_segmentation.tflite", &[]),
-    ("open-wake-words", "embedding_model.tflite", &[]),
+    ("open-wake-words", "embedding_model.tflite", &[("input_1", &[1, 76, 32, 1])]),
     ("networks/models", "person_detect.tflite", &[]),
 ];
 

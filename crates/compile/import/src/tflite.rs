@@ -38,6 +38,16 @@ pub enum Profile {
     Xnnpack,
 }
 
+/// How the whole numbers of an input or output stand for real ones:
+/// `real = (number - zero) * scale`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Scale {
+    /// What one step is.
+    pub scale: f32,
+    /// The number of 0.
+    pub zero: i32,
+}
+
 /// A network whose structure was read.
 #[derive(Debug)]
 pub struct Network<'a> {
@@ -78,6 +88,16 @@ impl<'a> Network<'a> {
     /// Operators that are not known here, with their places.
     pub fn unsupported(&self) -> &[Unsupported] {
         &self.unsupported
+    }
+
+    /// How whole numbers of inputs and of outputs stand for real ones, in their order.
+    pub fn scales(&self) -> [Vec<Option<Scale>>; 2] {
+        let graph = self.model.subgraphs.first();
+        let of = |places: &[usize]| -> Vec<Option<Scale>> {
+            let tensors = places.iter().map(|&place| scale(graph?.tensors.get(place)?));
+            tensors.collect()
+        };
+        graph.map_or_else(Default::default, |graph| [of(&graph.inputs), of(&graph.outputs)])
     }
 
     /// What the network remembers from run to run, with the values before the first one.
@@ -145,6 +165,15 @@ fn declared(graph: &SubGraph<'_>, places: &[usize], signature: &[(&str, usize)])
         list.push(Declared { name, element: element(tensor.ty), dims: extents(tensor) });
     }
     list
+}
+
+/// The one scale of a tensor of whole numbers.
+fn scale(tensor: &Tensor<'_>) -> Option<Scale> {
+    let quantization = tensor.quantization.as_deref()?;
+    let whole = tensor.ty.dtype().is_some_and(tensor::DType::is_integer);
+    let scale = quantization.scale(0).filter(|scale| scale.is_finite() && *scale > 0.0)?;
+    let zero = i32::try_from(quantization.zero_point(0)).ok()?;
+    (whole && quantization.scales.len() == 1).then_some(Scale { scale, zero })
 }
 
 /// Declared extents; none if not even their number is known.

@@ -5,8 +5,12 @@
 //! structs of their own. Values are checked here only as far as their type goes.
 #![expect(clippy::doc_markdown, reason = "the comments are the help that users read")]
 
+mod listen;
+mod picture;
 mod sampling;
 
+pub(crate) use listen::Listen;
+pub(crate) use picture::{ColoursArg, FilterArg, FitArg, LayoutArg, PictureArgs};
 pub(crate) use sampling::SamplingArgs;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
@@ -67,6 +71,7 @@ pub(crate) struct Manner {
 }
 
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one of it")]
 pub(crate) enum Verb {
     Run(Run),
     Chat(Chat),
@@ -79,6 +84,7 @@ pub(crate) enum Verb {
     #[command(subcommand)]
     Eval(Eval),
     Bench(Bench),
+    Listen(Listen),
     Completions(Completions),
     Man(Man),
 }
@@ -221,7 +227,12 @@ Examples:
   ledge run model.gguf --chat \"Why is the sky blue?\"
   ledge run model.gguf - < prompt.txt > answer.txt
   ledge run model.gguf \"1, 2, 3,\" -n 8 --temp 0 --json --logprobs 5
-  ledge run network.onnx --input x=x.npy --output out/")]
+  ledge run network.onnx --input x=x.npy --output out/
+  ledge run classifier.onnx --image cat.jpg --labels labels.txt --top 5
+
+How a picture becomes numbers can also be said in notes beside the network (classifier.toml or
+classifier.json): labels = \"labels.txt\", and a section [image] with size, shorter, fit, filter,
+layout, colours, scale, mean, std, softmax, input; numbers are (byte * scale - mean) / std.")]
 pub(crate) struct Run {
     /// The model and the prompt; `-` reads the prompt from stdin
     #[arg(value_name = "[MODEL] PROMPT", num_args = 0..=2)]
@@ -255,6 +266,8 @@ pub(crate) struct Run {
     /// Write what ran when to a file that Chrome (chrome://tracing) and Perfetto show
     #[arg(long, value_name = "FILE")]
     pub(crate) trace: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) picture: PictureArgs,
     #[command(flatten)]
     pub(crate) model: ModelArgs,
     #[command(flatten)]
@@ -324,6 +337,7 @@ Examples:
   ledge inspect model.gguf --graph > graph.txt
   ledge inspect network.onnx
   ledge inspect network.onnx --graph after --shape x=1,3,224,224
+  ledge inspect network.onnx --memory --svg plan.svg
   ledge inspect network.tflite --json")]
 pub(crate) struct Inspect {
     /// The model
@@ -338,7 +352,13 @@ pub(crate) struct Inspect {
     /// Print the graph as text; of a network, as the file has it, as imported or as it is run
     #[arg(long, value_name = "WHICH", num_args = 0..=1, default_missing_value = "before")]
     pub(crate) graph: Option<GraphForm>,
-    /// Extents of a network's input, with --graph imported and after
+    /// Tell where the values of a network lie while it runs, and for how long
+    #[arg(long, conflicts_with_all = ["graph", "tensors", "keys"], help_heading = "Network")]
+    pub(crate) memory: bool,
+    /// Draw that memory plan: time across, bytes up
+    #[arg(long, value_name = "FILE.svg", requires = "memory", help_heading = "Network")]
+    pub(crate) svg: Option<PathBuf>,
+    /// Extents of a network's input, with --graph imported and after, and with --memory
     #[arg(long, value_name = "NAME=1,3,224,224", value_parser = extents, help_heading = "Network")]
     pub(crate) shape: Vec<(String, Shape)>,
     #[command(flatten)]
@@ -357,7 +377,7 @@ pub(crate) enum GraphForm {
 }
 
 /// Passes of the graph compiler.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Default)]
 pub(crate) struct PassArgs {
     /// Leave out a pass of the graph compiler; may be given several times
     #[arg(long, value_name = "NAME", help_heading = "Network")]

@@ -12,6 +12,7 @@ mod args;
 mod arrays;
 mod failure;
 mod model;
+mod notes;
 mod output;
 mod prompt;
 mod report;

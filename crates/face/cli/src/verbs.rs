@@ -8,6 +8,7 @@ mod chat;
 mod embed;
 mod eval;
 mod inspect;
+mod listen;
 mod manual;
 mod network;
 mod plan;
@@ -43,6 +44,7 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Verb::Embed(args) => embed::run(&args, &scene),
         Verb::Eval(args) => eval::run(&args, &scene),
         Verb::Bench(args) => bench::run(&args, &scene),
+        Verb::Listen(args) => listen::run(&args, &scene),
         Verb::Completions(args) => manual::completions(&args),
         Verb::Man(args) => manual::man(&args),
     }

@@ -38,9 +38,13 @@ pub use engine::{
         generate::{EndTokens, Ending, Until},
         sampler::{Dry, Sampling},
     },
-    network::{Array, ArrayError, Network, NetworkPlan, Profile, Stream as NetworkStream},
+    network::{
+        Array, ArrayError, Network, NetworkPlan, Pace, Pacer, Profile, Scale,
+        Stream as NetworkStream, Turn as PacerTurn, Variable,
+    },
 };
 pub use import::settings::Pooling;
+pub use media;
 pub use plan::KvType;
 pub use plan::{Buffer, BufferKind, Control, Promise, Uncontrolled};
 pub use tensor::Bytes;

@@ -22,6 +22,7 @@ mod tensor;
 mod quantization;
 mod sparsity;
 mod builtin;
+pub mod metadata;
 pub mod options;
 
 pub use crate::flatbuffer::{List, Scalar};

@@ -15,11 +15,13 @@ mod format;
 mod host;
 mod lent;
 mod optimise;
+mod pacer;
 mod stream;
 
 pub use array::{Array, ArrayError};
-pub use import::tflite::{Profile, Variable};
+pub use import::tflite::{Profile, Scale, Variable};
 pub use lent::Lent;
+pub use pacer::{Pace, Pacer, Turn};
 pub use stream::{Stream, StreamError};
 
 use crate::error::EngineError;
@@ -58,6 +60,8 @@ pub struct Network {
     /// The variables' values before the first run.
     first: Vec<Array>,
     around: Around,
+    /// Of inputs and outputs.
+    scales: [Vec<Option<Scale>>; 2],
     threads: NonZeroUsize,
     profile: Profile,
     /// Passes that are left out.
@@ -125,7 +129,7 @@ impl Network {
     fn new(folder: Folder, label: String) -> Result<Self, EngineError> {
         let folder = Arc::new(folder);
         let described = Described::read(&folder, &label)?;
-        let Described { inputs, outputs, unsupported, notices, variables } = described;
+        let Described { inputs, outputs, unsupported, notices, variables, scales } = described;
         let processors = crate::device::Limits::read().processors;
         Ok(Self {
             label,
@@ -136,6 +140,7 @@ impl Network {
             around: Around::now(folder.held()),
             first: variables.iter().map(first_value).collect(),
             variables,
+            scales,
             folder,
             threads: NonZeroUsize::new(processors).unwrap_or(NonZeroUsize::MIN),
             profile: Profile::default(),
@@ -184,6 +189,16 @@ impl Network {
     /// What a run gives.
     pub fn outputs(&self) -> &[Declared] {
         &self.outputs
+    }
+
+    /// How the whole numbers of an input, by its place, stand for real ones.
+    pub fn input_scale(&self, place: usize) -> Option<Scale> {
+        self.scales[0].get(place).copied().flatten()
+    }
+
+    /// How the whole numbers of an output, by its place, stand for real ones.
+    pub fn output_scale(&self, place: usize) -> Option<Scale> {
+        self.scales[1].get(place).copied().flatten()
     }
 
     /// What the file itself remembers from run to run, with the values before the first one.

@@ -146,7 +146,7 @@ mod tests {
         }
         assert_eq!(scale(Rounding::Q8, 10, 0.55), 6);
         // Factors out of a hostile file end at the bounds.
-        let to = plan::array::Requant {
+        let to = Requant {
             rounding: Rounding::Q8,
             axis: 0,
             zero: 100,
@@ -155,7 +155,7 @@ mod tests {
             to: DType::I8,
         };
         for rounding in [Rounding::Q8, Fp32Even, Double, DoubleUp, SingleAway] {
-            let to = plan::array::Requant { rounding, ..to };
+            let to = Requant { rounding, ..to };
             assert!((-128..=127).contains(&code(&to, i128::from(i64::MAX), f64::INFINITY)));
             assert!((-128..=127).contains(&code(&to, i128::from(i64::MIN), f64::MAX)));
         }

@@ -1,4 +1,4 @@
-//! `cargo xtask peers networks`: Ledge beside ONNX Runtime, LiteRT and TFLite Micro on real networks.
+//! `cargo xtask peers networks`: Ledge beside ONNX Runtime, `LiteRT` and `TFLite` Micro on real networks.
 //!
 //! `ledge bench --compare` runs both sides in turns in the same seconds, each loaded in a process of its
 //! own; here it is called for each network and number of threads, and what comes out becomes a table of
@@ -244,8 +244,8 @@ impl Place<'_> {
                 Ok(Some(below(&models)))
             }
             Source::Data(file) => {
-                let data = env::var_os("LEDGE_DATA").map(PathBuf::from);
-                let path = data.map(|data| data.join("networks/models").join(file));
+                let folder = env::var_os("LEDGE_DATA").map(PathBuf::from);
+                let path = folder.map(|folder| folder.join("networks/models").join(file));
                 Ok(path.filter(|path| path.is_file()))
             }
         }

@@ -49,7 +49,7 @@ fn network(seed: u64, values: usize) -> Vec<Life> {
     };
     let mut lives = Vec::new();
     for first in 0..values {
-        let skip = if next(5) == 0 { next(12) as usize } else { 1 };
+        let skip = if next(5) == 0 { usize::try_from(next(12)).expect("small") } else { 1 };
         let shrunk = 1 << (first * 6 / values);
         lives.push(Life { bytes: (1 + next(8)) * 65_536 / shrunk, first, last: first + skip });
     }

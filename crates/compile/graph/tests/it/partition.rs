@@ -33,7 +33,7 @@ fn build(reads: &[(Option<usize>, Option<usize>)]) -> Graph {
             None => graph.push(Op::Array(ArrayOp::Map(Map::Relu)), [Input::from(a)], None),
             Some(b) => graph.push(Op::Array(ArrayOp::Zip(Zip::Add)), [a.into(), b.into()], None),
         };
-        values.push(made.unwrap());
+        values.push(made.expect("it fits"));
     }
     for (place, value) in values.iter().enumerate().filter(|(place, _)| !used[*place]) {
         graph.output(&format!("y{place}"), *value);
@@ -77,7 +77,7 @@ fn check(graph: &Graph, wanted: &[Owner], division: &Division) -> usize {
     }
     for region in &division.regions {
         let piece = extract(graph, region);
-        verify(&piece.graph).unwrap();
+        verify(&piece.graph).expect("a sound graph");
         assert_eq!(piece.graph.nodes.len(), region.nodes.len());
         let moved: u64 = 16 * (piece.inputs.len() + piece.outputs.len()) as u64;
         assert_eq!(region.moved.0, moved, "16 bytes a value");

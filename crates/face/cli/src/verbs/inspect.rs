@@ -37,6 +37,16 @@ pub(crate) fn run(args: &Inspect, scene: &Scene) -> Result<()> {
     {
         return super::network::graphs(&args.shape, form, &network);
     }
+    if args.memory {
+        let Some(network) = model::open_network(args.path.as_deref(), &args.passes)? else {
+            return Err(Failure::usage(
+                "the memory plan of a language model is told by `ledge plan`",
+            )
+            .at("--memory")
+            .hint("name an .onnx or .tflite file"));
+        };
+        return super::network::memory(&args.shape, args.svg.as_deref(), &network);
+    }
     if let Some(path) = &args.path
         && let Some((kind, file)) = model::network(path)?
     {

@@ -20,8 +20,11 @@ use std::{
 };
 use tensor::Shape;
 
-/// Runs a network on .npy files.
-pub(super) fn run(args: &Run, scene: &Scene, mut network: Network) -> Result<()> {
+mod memory;
+mod picture;
+
+/// Runs a network on .npy files and a picture.
+pub(super) fn run(args: &Run, scene: &Scene, mut network: Network, path: &Path) -> Result<()> {
     if let Some(threads) = args.model.threads {
         network.set_threads(threads);
     }
@@ -29,11 +32,28 @@ pub(super) fn run(args: &Run, scene: &Scene, mut network: Network) -> Result<()>
     for notice in network.notices().iter().filter(|_| !scene.manner.quiet) {
         say(format_args!("note: {notice}"));
     }
-    let inputs = inputs(&args.input, &network)?;
+    let mut inputs = inputs(&args.input, &network)?;
+    let given: Vec<String> = inputs.iter().map(|(name, _)| name.clone()).collect();
+    let quiet = scene.manner.quiet;
+    let see = |image: &PathBuf| picture::see(&args.picture, image, &network, path, &given, quiet);
+    let seen = args.picture.image.as_ref().map(see).transpose()?;
+    if let Some(seen) = &seen {
+        inputs.push((seen.name.clone(), seen.array.clone()));
+    }
     let views: Vec<_> = inputs.iter().map(|(name, array)| (name.as_str(), array.view())).collect();
     let begin = Instant::now();
     let outputs = network.run(&views)?;
     let seconds = begin.elapsed().as_secs_f64();
+    if let Some(seen) = &seen
+        && args.output.is_none()
+    {
+        let json_ms = scene.manner.json.then_some(seconds * 1e3);
+        picture::show(&args.picture, seen, &network, &outputs, json_ms)?;
+        if json_ms.is_none() && !quiet {
+            say(format_args!("{:.1} ms with binding", seconds * 1e3));
+        }
+        return Ok(());
+    }
     match &args.output {
         Some(path) => write(path, &outputs)?,
         None if !scene.manner.json => print(&outputs)?,
@@ -243,6 +263,23 @@ pub(super) fn plan(args: &Plan, scene: &Scene, network: &mut Network) -> Result<
     )
     .at("--memory")
     .hint(way_out))
+}
+
+/// Tells the memory plan, or draws it into a file.
+pub(super) fn memory(
+    shapes: &[(String, Shape)],
+    svg: Option<&Path>,
+    network: &Network,
+) -> Result<()> {
+    let shapes: Vec<_> = shapes.iter().map(|(name, shape)| (name.as_str(), *shape)).collect();
+    let planned = network.plan(&shapes)?;
+    let mut output = Output::stdout();
+    memory::tell(&planned, &mut output)?;
+    output.finish()?;
+    match svg {
+        Some(path) => memory::draw(&planned, network.label(), path),
+        None => Ok(()),
+    }
 }
 
 /// Prints the graphs as they were imported, or as they are run with the passes that fired.

@@ -17,6 +17,7 @@ use engine::ModelFile;
 use ledge::{LanguageModel, Sampling, Special};
 use std::{
     io::{self, IsTerminal as _},
+    path::Path,
     sync::Arc,
     time::Instant,
 };
@@ -25,7 +26,12 @@ use std::{
 pub(crate) fn run(args: &Run, scene: &Scene) -> Result<()> {
     let (path, rest) = model::split(&args.words);
     if let Some(network) = model::open_network(path.as_deref(), &args.passes)? {
-        return network::run(args, scene, network);
+        return network::run(args, scene, network, path.as_deref().unwrap_or(Path::new("")));
+    }
+    if args.picture.image.is_some() {
+        return Err(Failure::usage("pictures are for networks, this is a language model")
+            .at("--image")
+            .hint("name an .onnx or .tflite file first"));
     }
     let prompt = prompt::word_or_stdin(rest.first())?;
     let file = model::open(path.as_deref())?;

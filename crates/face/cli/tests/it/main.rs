@@ -3,6 +3,7 @@
 
 mod errors;
 mod files;
+mod media;
 mod networks;
 mod terminal;
 mod text;

@@ -7,7 +7,7 @@ use cpu::CpuBackend;
 use formats::{Kind, sniff};
 use import::{
     onnx::{self, Bound, Declared, Imported, NetworkError, Unsupported},
-    tflite::{self, Profile, Variable},
+    tflite::{self, Profile, Scale, Variable},
 };
 use plan::Uncontrolled;
 use std::{num::NonZeroUsize, sync::Arc};
@@ -21,6 +21,8 @@ pub(super) struct Described {
     pub(super) notices: Vec<String>,
     /// What a run takes behind the inputs and gives behind the outputs.
     pub(super) variables: Vec<Variable>,
+    /// Of inputs and outputs.
+    pub(super) scales: [Vec<Option<Scale>>; 2],
 }
 
 /// Whether a file is read as TFLite: old writers leave its magic number out.
@@ -63,6 +65,7 @@ impl Described {
                 unsupported,
                 notices: Vec::new(),
                 variables,
+                scales: network.scales(),
             });
         }
         let model = formats::onnx::Model::parse(file).map_err(broken(label))?;
@@ -73,6 +76,7 @@ impl Described {
             unsupported: network.unsupported().to_vec(),
             notices: network.notices().to_vec(),
             variables: Vec::new(),
+            scales: Default::default(),
         })
     }
 }

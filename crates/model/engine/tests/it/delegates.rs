@@ -121,8 +121,8 @@ struct Counting;
 
 impl WeightSource for Counting {
     fn read_rows(&self, weight: &Weight, row: u64, out: &mut [u8]) -> Result<(), ReadError> {
-        for (i, chunk) in out.chunks_exact_mut(4).enumerate() {
-            let place = (row * weight.shape.last()) as usize + i;
+        let first = row * weight.shape.last();
+        for (place, chunk) in (first..).zip(out.chunks_exact_mut(4)) {
             chunk.copy_from_slice(&((place % 7) as f32 / 4.0 - 0.75).to_le_bytes());
         }
         Ok(())

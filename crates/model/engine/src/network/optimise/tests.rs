@@ -1,5 +1,10 @@
 //! Graphs of random operators give the same results with all passes, with each left out, and with
 //! none.
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    reason = "numbers below a hundred"
+)]
 
 use super::super::constants::{Constants, Held};
 use graph::{Graph, Input, Type, ValueId, passes::PASSES};

@@ -88,9 +88,10 @@ def litert():
     def load(model, threads, arrays):
         # XNNPACK is what it runs by default.
         interpreter = Interpreter(model, num_threads=threads)
-        places = {}
-        for entry in interpreter.get_input_details():
-            places[entry["name"]] = entry
+        # Inputs may have other names in a signature than in the graph; their order is the same.
+        inputs = interpreter.get_input_details()
+        places = dict(zip(arrays, inputs))
+        places.update((entry["name"], entry) for entry in inputs)
         for name, array in arrays.items():
             if list(places[name]["shape"]) != list(array.shape):
                 interpreter.resize_tensor_input(places[name]["index"], array.shape)
