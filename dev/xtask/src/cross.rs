@@ -67,13 +67,6 @@ const MACHINES: &[Machine] = &[
         flags: "-Ctarget-feature=+simd128",
         runs: &[("simd128", NODE)],
     },
-    Machine {
-        name: "wasm-relaxed",
-        target: "wasm32-wasip1",
-        programs: &[("node", &["nodejs"])],
-        flags: "-Ctarget-feature=+simd128,+relaxed-simd",
-        runs: &[("relaxed simd", NODE)],
-    },
 ];
 
 /// Tests on the named machines, or on all.

@@ -229,17 +229,17 @@ impl Layout {
         dims.extend(output.iter().map(|&n| u64::from(n)));
         dims.push(m);
         let image = moved.permuted(&sides).reshape(&dims)?;
-        self.images(graph, sums.into(), &image)
+        let result = self.image(graph, sums.into(), &image)?;
+        self.turned_back(graph, result, &last)
     }
 
-    /// An image made of a root's parts, with channels last; gives it with channels first. It is a
-    /// root of its own: what follows computes on images, not on parts, but for functions of each
-    /// element.
-    fn images(&mut self, graph: &mut Rewriter<'_>, root: Input, image: &Moved) -> Option<Input> {
+    /// An image made of a root's parts, with channels last. It is a root of its own: what follows
+    /// computes on images, not on parts, but for functions of each element.
+    fn image(&mut self, graph: &mut Rewriter<'_>, root: Input, image: &Moved) -> Option<ValueId> {
         let Input::Value(value) = self.realise(graph, root, image)? else { return None };
         self.chains.remove(&value);
         self.parts.insert(value, (root, image.clone()));
-        self.turned_back(graph, value, &to_last(image.dims().len()))
+        Some(value)
     }
 
     fn pool(&mut self, graph: &mut Rewriter<'_>, node: &Node, pool: Pool) -> Option<Input> {

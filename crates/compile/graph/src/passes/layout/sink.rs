@@ -70,7 +70,8 @@ fn elementwise(
     {
         inputs[0] = parts;
         let result = graph.push(*op, inputs)?;
-        return layout.images(graph, result.into(), &image);
+        let result = layout.image(graph, result.into(), &image)?;
+        return layout.realise(graph, result.into(), &moved);
     }
     inputs[0] = root;
     let result = graph.push(*op, inputs)?;

@@ -13,7 +13,7 @@ use plan::array::{
     Reduce, ReduceKind, Requant, Resize, Rounding, View, Zip,
 };
 use plan::{ArrayOp, Dim, Op, Weight};
-use proptest::prelude::*;
+use proptest::{prelude::*, test_runner::RngSeed};
 use tensor::{DType, Shape, TensorRef, TensorType};
 
 /// Grows a graph by operators that fit what is there.
@@ -398,7 +398,7 @@ fn copy(constants: &Constants, graph: &Graph) -> Constants {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 96, rng_seed: RngSeed::Fixed(1), ..ProptestConfig::default() })]
 
     #[test]
     fn passes_change_no_result(seed in any::<u64>(), length in 3usize..24) {
@@ -421,8 +421,11 @@ proptest! {
             prop_assert!(graph::verify(&after) == Ok(()), "{}", text());
             let have = results(&after, &constants);
             for (have, want) in have.iter().zip(&want) {
-                let most = want.iter().fold(1.0f32, |most, x| most.max(x.abs()));
-                let near = have.iter().zip(want).all(|(a, b)| (a - b).abs() <= 2e-5 * most);
+                // The largest of a window that holds nothing is minus infinity.
+                let finite = want.iter().filter(|x| x.is_finite());
+                let most = finite.fold(1.0f32, |most, x| most.max(x.abs()));
+                let near = |a: f32, b: f32| (a - b).abs() <= 2e-5 * most || a.to_bits() == b.to_bits();
+                let near = have.iter().zip(want).all(|(a, b)| near(*a, *b));
                 prop_assert!(have.len() == want.len() && near, "{have:?}\n{want:?}\n{}", text());
             }
         }
