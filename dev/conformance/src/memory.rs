@@ -18,6 +18,9 @@ use crate::fixtures::{Fixtures, Report};
 
 /// The least share of the promise that a filled context must have taken.
 const SHARE_MIN: f64 = 0.9;
+/// The same of networks: the pages of the program, which differ by half a MiB from run to run, are most
+/// of what a small one takes.
+const NETWORK_SHARE_MIN: f64 = 0.8;
 /// Contexts, and threads: one, two, and more than there are processors.
 const CONTEXTS: [&str; 2] = ["256", "1024"];
 const THREADS: [&str; 3] = ["1", "2", "4"];
@@ -111,7 +114,7 @@ fn networks(program: &Path, fixtures: &Fixtures, report: &mut Report) -> Result<
             let peak = ask(&["bench", "--repeat", "3"])?["peak_bytes"].as_f64();
             let share = peak.context("no peak")? / promised;
             shares.push(format!("{share:.3}"));
-            report.case((SHARE_MIN..=1.0).contains(&share), || {
+            report.case((NETWORK_SHARE_MIN..=1.0).contains(&share), || {
                 format!("{file}, {threads} threads: {share:.3} of {promised:.0} bytes")
             });
         }

@@ -398,8 +398,7 @@ impl Network {
         let bindings = self.bindings.lock().unwrap_or_else(PoisonError::into_inner);
         let plans = || bindings.last().into_iter().flat_map(|last| last.stages.plans());
         bindings.last()?;
-        let steps = plans().map(|plan| plan.steps.len()).sum();
-        let around = self.around.buffers(steps, self.threads.get());
+        let around = self.around.buffers(plans(), self.threads.get());
         Some(plan::Promise::of(plans().flat_map(|plan| &plan.buffers).chain(&around)))
     }
 
@@ -438,8 +437,7 @@ impl Network {
                 }
             }
         }
-        let steps = stages.iter().map(|plan| plan.steps.len()).sum();
-        let around = self.around.buffers(steps, self.threads.get());
+        let around = self.around.buffers(stages.iter(), self.threads.get());
         match stages.first_mut() {
             Some(first) => first.buffers.extend(around),
             None => stages.push(Plan { buffers: around.into(), ..Plan::default() }),

@@ -5,7 +5,7 @@
 //! measured over real networks; `cargo xtask conformance memory` holds the sum to their peaks.
 
 use crate::device;
-use plan::{Buffer, BufferKind};
+use plan::{Buffer, BufferKind, Plan, Weight};
 use tensor::Bytes;
 
 /// Code and tables that any network touches after its file was read.
@@ -29,15 +29,22 @@ impl Around {
         Self { resident, held }
     }
 
-    /// The needs of so many steps on so many threads.
-    pub(super) fn buffers(&self, steps: usize, threads: usize) -> [Buffer; 2] {
+    /// The needs of these plans on so many threads. A weight is held as the file has it while it is
+    /// packed, one at a time.
+    pub(super) fn buffers<'p>(
+        &self,
+        plans: impl Iterator<Item = &'p Plan>,
+        threads: usize,
+    ) -> [Buffer; 3] {
+        let (mut steps, mut reading) = (0, Bytes::ZERO);
+        for plan in plans {
+            steps += plan.steps.len();
+            reading = plan.weights.iter().map(Weight::stored_bytes).fold(reading, Bytes::max);
+        }
         let later = LATER.0 + THREAD_LATER.0 * threads as u64 + STEP.0 * steps as u64;
         let program = Bytes(self.resident.saturating_sub(self.held).0 + later);
-        [("file", self.held), ("program", program)].map(|(name, bytes)| Buffer {
-            name: name.into(),
-            kind: BufferKind::Program,
-            bytes,
-            align: 64,
+        [("file", self.held), ("reading", reading), ("program", program)].map(|(name, bytes)| {
+            Buffer { name: name.into(), kind: BufferKind::Program, bytes, align: 64 }
         })
     }
 }
