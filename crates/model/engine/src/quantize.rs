@@ -231,12 +231,14 @@ impl<'a> Converter<'a> {
         let count = to_usize(count);
         buffers.target.resize(size(to, count), 0);
         // Each worker has one share, in whole pieces, and the place of the first bad number in it.
-        let share = count.div_ceil(PIECE).div_ceil(pool.threads()) * PIECE;
+        // Fewer than all threads may take part just now; more than are counted find nothing to do.
+        let mut team = pool.team();
+        let share = count.div_ceil(PIECE).div_ceil(team.threads()) * PIECE;
         let sources = buffers.source.chunks(size(from, share));
         let targets = buffers.target.chunks_mut(size(to, share));
         let shares: Vec<_> =
             sources.zip(targets).map(|share| Mutex::new((share, Ok(())))).collect();
-        pool.team().run(&|worker| {
+        team.run(&|worker| {
             let Some(slot) = shares.get(worker) else { return };
             let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
             let ((source, target), result) = &mut *slot;
