@@ -11,8 +11,8 @@
 //! use std::time::Duration;
 //!
 //! let ms = Duration::from_millis;
-//! // A frame every 30 ms, results at most 100 ms late; this network takes 50 ms.
-//! let mut pacer = Pacer::new(ms(30), ms(100));
+//! // A frame every 30 ms, results at most 60 ms late; this network takes 50 ms.
+//! let mut pacer = Pacer::new(ms(30), ms(60));
 //! let mut now = ms(0);
 //! for frame in 0..10u32 {
 //!     let due = ms(30) * frame;
@@ -85,11 +85,11 @@ impl<T> Pacer<T> {
     /// What to do at `now` with the frame that came at `due`.
     pub fn turn(&mut self, due: Duration, now: Duration) -> Turn<'_, T> {
         self.pace.frames += 1;
-        // A frame of this very interval is run even if its result will be late.
-        let allowed = self.budget.saturating_sub(self.cost).max(self.interval);
+        // Where no run keeps the budget, the newest frame is run all the same.
+        let allowed = self.budget.checked_sub(self.cost).unwrap_or(self.interval);
         let behind = now.saturating_sub(due);
         match &self.last {
-            Some(last) if behind >= allowed => {
+            Some(last) if behind > allowed => {
                 self.pace.skipped += 1;
                 Turn::Reuse(last)
             }

@@ -253,7 +253,20 @@ fn stage(svg: &mut String, picture: &Picture, title: &str, top: f64) {
         WIDTH - RIGHT,
         top + TALL + 36.0
     );
+    let kinds = kinds(picture);
+    let mut left = LEFT;
+    for (place, kind) in kinds.iter().take(9).enumerate() {
+        let (colour, word) = (colour(place), if place < 8 { *kind } else { "others" });
+        let (box_y, text_y) = (top + TALL + 27.0, top + TALL + 36.0);
+        put!(
+            svg,
+            "<rect x=\"{left:.1}\" y=\"{box_y:.1}\" width=\"10\" height=\"10\" fill=\"{colour}\"/>"
+        );
+        put!(svg, "<text x=\"{:.1}\" y=\"{text_y:.1}\">{}</text>", left + 15.0, escaped(word));
+        left += 40.0 + 7.0 * word.len() as f64;
+    }
     for block in &picture.blocks {
+        let place = kinds.iter().position(|kind| *kind == block.kind).unwrap_or(kinds.len());
         let (left, right) = (x(block.first), x(block.last + 1));
         let (high, low) = (y(block.bottom + block.bytes), y(block.bottom));
         put!(
@@ -261,7 +274,7 @@ fn stage(svg: &mut String, picture: &Picture, title: &str, top: f64) {
             "<rect x=\"{left:.1}\" y=\"{high:.1}\" width=\"{:.1}\" height=\"{:.1}\" fill=\"{}\" stroke=\"#ffffff\" stroke-width=\"{}\"><title>{}</title></rect>",
             right - left,
             (low - high).max(0.5),
-            colour(&block.kind),
+            colour(place),
             if across > 4.0 { 0.7 } else { 0.2 },
             escaped(&format!("{}, until step {}", block.title, block.last))
         );
@@ -310,14 +323,23 @@ fn tick_of(whole: u64, count: u64) -> u64 {
     round.find(|unit| whole / unit <= count).unwrap_or(whole.max(1))
 }
 
-/// A colour for each kind of operator, the same in every picture.
-fn colour(kind: &str) -> &'static str {
-    const COLOURS: [&str; 10] = [
-        "#4477aa", "#ee6677", "#228833", "#aa8822", "#3399bb", "#aa3377", "#777777", "#884422",
-        "#556699", "#44aa88",
-    ];
-    let sum = kind.bytes().fold(7u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
-    COLOURS[sum as usize % COLOURS.len()]
+/// Kinds of values, those that take most first: the first ones have colours of their own.
+fn kinds(picture: &Picture) -> Vec<&str> {
+    let mut sums: BTreeMap<&str, u64> = BTreeMap::new();
+    for block in &picture.blocks {
+        let sum = sums.entry(&block.kind).or_default();
+        *sum = sum.saturating_add(block.bytes);
+    }
+    let mut kinds: Vec<(&str, u64)> = sums.into_iter().collect();
+    kinds.sort_by_key(|(_, sum)| std::cmp::Reverse(*sum));
+    kinds.into_iter().map(|(kind, _)| kind).collect()
+}
+
+/// The colour of a kind by its place among them.
+fn colour(place: usize) -> &'static str {
+    const COLOURS: [&str; 8] =
+        ["#4477aa", "#cc5566", "#228833", "#aa8822", "#3399bb", "#8844aa", "#884422", "#44aa88"];
+    COLOURS.get(place).copied().unwrap_or("#888888")
 }
 
 fn escaped(text: &str) -> String {
