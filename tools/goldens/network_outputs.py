@@ -105,7 +105,10 @@ def cases():
                [fill("input_1", [1, 76, 32, 1], 9, -1.0, 3.0)])
     yield case("basic-pitch", "nmp.onnx", [fill("serving_default_input_2:0", [1, 43844, 1], 10)])
     yield text("paraphrase-minilm-l3-onnx", 9, types=False)
-    yield text("bge-small-en-v1.5-int8", 7, tolerance=INTEGER)
+    # With 7 tokens a rounding of a measured scale falls on an edge: onnxruntime's own levels of
+    # optimisation differ by 0.4 % there, and by 1e-6 with these.
+    for tokens in (8, 12):
+        yield text("bge-small-en-v1.5-int8", tokens, tolerance=INTEGER)
     # Phonemes to speech: how long it is follows from the data. No noise, so that it is one answer.
     yield case("piper-en-us-joe-medium", "en_US-joe-medium.onnx",
                [fill("input", [1, 8], 11, 1, 100, "i64"), values("input_lengths", [1], [8]),
@@ -156,8 +159,8 @@ def main():
         if path is not None:
             out.append(run(path, one))
             continue
-        same = lambda old: (old["model"], old["file"]) == (one["model"], one["file"])
-        out += [old for old in have if same(old)][:1]
+        asked = lambda case: [case["model"], case["file"], [s["inputs"] for s in case["steps"]]]
+        out += [old for old in have if asked(old) == asked(one)]
         print("absent:", one["model"], one["file"], file=sys.stderr)
     lines = ",\n".join(json.dumps(one, separators=(",", ":")) for one in out)
     OUT.write_text(f"[\n{lines}\n]\n")

@@ -8,8 +8,8 @@ use ledge_cpu::{CpuBackend, Isa};
 use plan::array::{Channels, Conv, Epilogue, Pool, PoolKind, Requant, Rounding};
 use plan::*;
 use std::sync::Arc;
-use tensor::DType;
 use tensor::cast::to_bytes;
+use tensor::{DType, Shape};
 
 /// A small generator of repeatable choices (Steele and others 2014, `SplitMix64`).
 struct Bits(u64);
@@ -116,6 +116,11 @@ fn zeros(bits: &mut Bits, n: &mut Network, dtype: DType, channels: u64) -> Value
     }
 }
 
+/// A constant that only a run knows.
+fn computed(n: &mut Network, constant: &Value) -> Value {
+    n.step(ArrayOp::Reshape { dims: Shape::SCALAR }, &[constant], constant.1, &[])
+}
+
 #[test]
 fn convolutions_of_bytes_are_exact() {
     let mut bits = Bits(11);
@@ -170,7 +175,11 @@ fn convolutions_of_bytes_are_exact() {
         let bias = if case % 4 == 0 { absent() } else { bias };
         let x_zero = bits.bytes(1);
         let x_zero = n.weight(x_type, &[], &x_zero);
-        let x_zero = if case % 5 == 0 { absent() } else { x_zero };
+        let x_zero = match case % 5 {
+            0 => absent(),
+            1 => computed(&mut n, &x_zero),
+            _ => x_zero,
+        };
         let w_zero = zeros(&mut bits, &mut n, w_type, m);
         let scaled = !bits.next().is_multiple_of(5);
         let scale = scaled.then(|| requant(&mut bits, 3));
@@ -208,6 +217,7 @@ fn products_of_bytes_are_exact() {
         let weights = n.weight(w_type, &[k, m], &bits.bytes(k * m));
         let x_zero = bits.bytes(1);
         let x_zero = n.weight(x_type, &[], &x_zero);
+        let x_zero = if case % 2 == 0 { x_zero } else { computed(&mut n, &x_zero) };
         let w_zero = zeros(&mut bits, &mut n, w_type, m);
         let y = if case % 3 == 0 {
             let operands = [&x, &weights, &x_zero, &w_zero];
@@ -293,5 +303,52 @@ fn tables_and_scaled_sums_are_exact() {
             })
             .collect();
         check(&mut n, y, to_bytes(&sums), &format!("case {case}: {scale:?} at {dims:?}"));
+    }
+}
+
+#[test]
+fn codes_of_computed_scales_are_exact() {
+    let mut bits = Bits(15);
+    for case in 0..16 {
+        let dims = bits.pick(&[[3, 7], [250, 200]]);
+        let dtype = bits.pick(&[DType::I8, DType::U8]);
+        let x: Vec<f32> = (0..dims[0] * dims[1])
+            .map(|_| {
+                f32::from(i16::from_le_bytes(bits.next().to_le_bytes()[..2].try_into().unwrap()))
+            })
+            .collect();
+        let codes = bits.bytes(dims[0] * dims[1]);
+        let mut n = new();
+        let scale = n.weight(DType::F32, &[], to_bytes(&[bits.pick(&[300.0f32, 0.037, 1.0])]));
+        let zero = n.weight(dtype, &[], &bits.bytes(1));
+        let (scale, zero) = (computed(&mut n, &scale), computed(&mut n, &zero));
+        let zero = if case % 4 == 0 { absent() } else { zero };
+        let name = format!("case {case}: {dtype} at {dims:?}");
+        if case % 2 == 0 {
+            let x_value = input(&mut n, DType::F32, &dims);
+            let op = ArrayOp::Quantize { axis: 0, block: 0, to: dtype, saturate: true };
+            let y = n.step(op, &[&x_value, &scale, &zero], dtype, &dims);
+            check(&mut n, y, to_bytes(&x), &name);
+        } else {
+            let x_value = input(&mut n, dtype, &dims);
+            let op = ArrayOp::Dequantize { axis: 0, block: 0, to: DType::F32 };
+            let y = n.step(op, &[&x_value, &scale, &zero], DType::F32, &dims);
+            check(&mut n, y, &codes, &name);
+        }
+    }
+}
+
+#[test]
+fn whole_numbers_become_the_nearest_singles() {
+    let mut bits = Bits(16);
+    for dtype in [DType::I8, DType::U8, DType::I32] {
+        for dims in [[3, 7], [250, 200]] {
+            let bytes = bits.bytes(dims[0] * dims[1] * dtype.bytes());
+            let mut n = new();
+            let x = input(&mut n, dtype, &dims);
+            let op = ArrayOp::Cast { to: DType::F32, saturate: true };
+            let y = n.step(op, &[&x], DType::F32, &dims);
+            check(&mut n, y, &bytes, &format!("{dtype} at {dims:?}"));
+        }
     }
 }

@@ -33,29 +33,28 @@ pub struct Border {
     pub left: usize,
     /// Bytes of a line with its borders; what does not fit is left out.
     pub width: usize,
-    /// What stands in the border.
-    pub fill: u8,
     /// Bits that are turned in what is copied.
     pub flip: u8,
 }
 
 impl Border {
-    /// Copies lines from `first` on, counted from the image's first, as many as `out` has whole.
+    /// Copies lines from `first` on, counted from the image's first, as many as `out` has whole;
+    /// `fill` stands in the border.
     ///
     /// # Panics
     /// If `image` is shorter than its lines.
-    pub fn copy(&self, image: &[u8], first: isize, out: &mut [u8]) {
+    pub fn copy(&self, image: &[u8], first: isize, fill: u8, out: &mut [u8]) {
         let inside = self.line.min(self.width.saturating_sub(self.left));
         for (y, out) in (first..).zip(out.chunks_exact_mut(self.width.max(1))) {
             let Some(y) = usize::try_from(y).ok().filter(|&y| y < self.lines) else {
-                out.fill(self.fill);
+                out.fill(fill);
                 continue;
             };
             let (before, rest) = out.split_at_mut(self.left.min(self.width));
             let (middle, after) = rest.split_at_mut(inside);
-            before.fill(self.fill);
+            before.fill(fill);
             flip(&image[y * self.line..][..inside], self.flip, middle);
-            after.fill(self.fill);
+            after.fill(fill);
         }
     }
 }

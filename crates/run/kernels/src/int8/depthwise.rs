@@ -22,6 +22,8 @@ pub struct Depthwise<'a> {
     pub weights: &'a [[i32; LANES]],
     /// What each panel adds and how it scales.
     pub params: &'a [Params],
+    /// Zero point of the bytes of `x`, unless biases contain it: 0 there.
+    pub x_zero: i32,
     /// How sums become numbers.
     pub scale: &'a Scale,
     /// What stands where.
@@ -60,15 +62,15 @@ impl Kernel for Depthwise<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Self { x, taps, weights, params, scale, line, x_line, out } = self;
+        let Self { x, taps, weights, params, x_zero, scale, line, x_line, out } = self;
         let width = scale.to.bytes();
         for (y, out) in out.chunks_exact_mut(line.len * width).enumerate() {
             let x = &x[y * x_line..];
             for panel in 0..params.len() {
                 let weights = &weights[panel * taps.len()..][..taps.len()];
                 let lanes = LANES.min(line.round - panel * LANES);
-                let finish =
-                    Finish { scale, params: &params[panel], step: line.round * width, lanes };
+                let (params, step) = (&params[panel], line.round * width);
+                let finish = Finish { scale, params, x_zero, step, lanes };
                 let first = panel * LANES;
                 // Rounds in which this panel is whole.
                 let whole = (line.len + line.round - first - lanes) / line.round;

@@ -101,6 +101,8 @@ pub struct Product<'a> {
     pub params: &'a [Params],
     /// How sums become numbers.
     pub scale: &'a Scale,
+    /// Zero point of the bytes of `x`, unless biases contain it: 0 there.
+    pub x_zero: i32,
     /// Whether weights have zero points.
     pub has_w_zero: bool,
     /// Channels of the result.
@@ -229,7 +231,7 @@ fn tile<S: Simd, const N: usize, const P: usize>(
         }
         let channel = (panel + i) * LANES;
         let lanes = LANES.min(p.channels - channel);
-        let finish = Finish { scale: p.scale, params, step: p.step, lanes };
+        let finish = Finish { scale: p.scale, params, x_zero: p.x_zero, step: p.step, lanes };
         let start = first * p.step + channel * p.scale.to.bytes();
         finish.store(s, &out, &mut p.out[start..]);
     }

@@ -139,10 +139,19 @@ struct Channel {
     w_zero: i32,
 }
 
-fn params(channels: &[Channel]) -> Vec<Params> {
+impl Channel {
+    /// What zero points take, of so many weights with this sum.
+    fn weights(&self, sum: i32, count: usize) -> Weights {
+        let count = i32::try_from(count).expect("a small window");
+        Weights { zero: self.w_zero, total: sum - self.w_zero * count }
+    }
+}
+
+fn params(channels: &[Channel], sum: impl Fn(usize) -> i32, count: usize) -> Vec<Params> {
     let mut params = vec![Params::NONE; channels.len().div_ceil(LANES)];
     for (c, channel) in channels.iter().enumerate() {
-        params[c / LANES].set(c % LANES, channel.bias, channel.word, channel.w_zero);
+        let weights = channel.weights(sum(c), count);
+        params[c / LANES].set(c % LANES, channel.bias, channel.word, weights);
     }
     params
 }
@@ -163,6 +172,7 @@ fn products_are_those_of_plain_loops() {
         let is_scaled = !bits.next().is_multiple_of(5);
         let has_w_zero = bits.next().is_multiple_of(3);
         let list = parameters(&mut bits, way, outputs, has_w_zero);
+        let x_zero = if case % 3 == 0 { i32::from(bits.next() as u8) - 128 } else { 0 };
         let scale = scale(&mut bits, way).of(list.iter().map(|channel| channel.word));
         let scale = if is_scaled { scale } else { Scale::SUMS };
         let line = image.columns * channels;
@@ -178,7 +188,7 @@ fn products_are_those_of_plain_loops() {
                     for (i, j) in (0..kh).flat_map(|i| (0..run).map(move |j| (i, j))) {
                         let (column, c) = (x * step + j / channels, j % channels);
                         let weight = i32::from(weights[(m * kh + i) * run + j]) - channel.w_zero;
-                        sum += signed(image.at(y * step + i, column, c)) * weight;
+                        sum += (signed(image.at(y * step + i, column, c)) - x_zero) * weight;
                     }
                     put(scale.to(), scale.number(sum.into(), channel.word), &mut want);
                 }
@@ -193,13 +203,16 @@ fn products_are_those_of_plain_loops() {
             }
             let mut x = image.bytes.clone();
             x.extend([0xaa; 4]);
+            let of_channel = |m: usize| &weights[m * kh * run..][..kh * run];
+            let sum = |m| of_channel(m).iter().map(|&weight| i32::from(weight)).sum();
             let mut out = vec![0; want.len()];
             Product {
                 x: &x,
                 places: Places { count: h * w, width: w, step: step * channels, line: step * line },
                 runs: Runs { at: &at, len: run },
                 panels: &panels,
-                params: &params(&list),
+                params: &params(&list, sum, kh * run),
+                x_zero,
                 scale: &scale,
                 has_w_zero,
                 channels: outputs,
@@ -225,6 +238,7 @@ fn channels_by_themselves_are_those_of_plain_loops() {
             (0..channels * kh * kw).map(|_| (bits.next() % 511) as i32 - 255).collect();
         let way = WAYS[case % WAYS.len()];
         let list = parameters(&mut bits, way, channels, case % 2 == 0);
+        let x_zero = if case % 3 == 0 { i32::from(bits.next() as i8) } else { 0 };
         let scale = scale(&mut bits, way).of(list.iter().map(|channel| channel.word));
         let mut want = Vec::new();
         for (y, x, c) in
@@ -234,7 +248,7 @@ fn channels_by_themselves_are_those_of_plain_loops() {
             for (i, j) in (0..kh).flat_map(|i| (0..kw).map(move |j| (i, j))) {
                 let byte = image.at(y + i, x * step + j, c).cast_signed();
                 let weight = weights[(i * kw + j) * channels + c] - list[c].w_zero;
-                sum += i32::from(byte) * weight;
+                sum += (i32::from(byte) - x_zero) * weight;
             }
             put(scale.to(), scale.number(sum.into(), list[c].word), &mut want);
         }
@@ -256,7 +270,9 @@ fn channels_by_themselves_are_those_of_plain_loops() {
             }
             for lane in 0..LANES.min(round - panel * LANES) {
                 let channel = &list[(panel * LANES + lane) % channels];
-                all[panel].set(lane, channel.bias, channel.word, channel.w_zero);
+                let sum = packed[panel * kh * kw..].iter().map(|weights| weights[lane]).sum();
+                let weights = channel.weights(sum, kh * kw);
+                all[panel].set(lane, channel.bias, channel.word, weights);
             }
         }
         let line = image.columns * channels;
@@ -271,6 +287,7 @@ fn channels_by_themselves_are_those_of_plain_loops() {
                 taps: &taps,
                 weights: &packed,
                 params: &all,
+                x_zero,
                 scale: &scale,
                 line: Line { len: w * channels, round, step: step * round },
                 x_line: line,
@@ -328,16 +345,16 @@ fn windows_give_the_largest_and_the_mean_away_from_zero() {
 
 #[test]
 fn an_image_is_copied_with_its_border() {
-    let border = Border { lines: 2, line: 3, left: 1, width: 6, fill: 9, flip: 0x80 };
+    let border = Border { lines: 2, line: 3, left: 1, width: 6, flip: 0x80 };
     let mut out = [0; 24];
-    border.copy(&[1, 2, 3, 4, 5, 6], -1, &mut out);
+    border.copy(&[1, 2, 3, 4, 5, 6], -1, 9, &mut out);
     let rows: [&[u8]; 4] =
         [&[9; 6], &[9, 0x81, 0x82, 0x83, 9, 9], &[9, 0x84, 0x85, 0x86, 9, 9], &[9; 6]];
     assert_eq!(out.chunks(6).collect::<Vec<_>>(), rows);
     // A line that is longer than what is read of it.
     let border = Border { left: 0, width: 2, flip: 0, ..border };
     let mut out = [0; 2];
-    border.copy(&[1, 2, 3, 4, 5, 6], 1, &mut out);
+    border.copy(&[1, 2, 3, 4, 5, 6], 1, 9, &mut out);
     assert_eq!(out, [4, 5]);
 }
 

@@ -1,8 +1,9 @@
 //! Integer networks: the kernel of an operator on bytes, chosen when the schedule is made.
 //!
 //! Whatever `reference` would compute from bytes, constants and whole numbers comes out the same,
-//! to the byte. Zero points and factors of constants become parameters of channels here; an
-//! operator whose zero points or factors are computed keeps the reference.
+//! to the byte. Zero points and factors of constants become parameters of channels here; a zero
+//! point of the operand, a scale or a zero point of codes may be computed as well, where a network
+//! measures its values while it runs. Computed zero points of weights keep the reference.
 
 mod bands;
 mod codes;
@@ -38,6 +39,8 @@ pub(super) enum Int8 {
     Quantise(codes::Quantise),
     /// Codes to singles.
     Dequantise(codes::Dequantise),
+    /// Whole numbers to singles.
+    Singles(codes::Singles),
     /// Whole numbers in pairs.
     Pairs(codes::Pairs),
 }
@@ -70,6 +73,7 @@ impl Int8 {
             ArrayOp::Dequantize { .. } => {
                 codes::Dequantise::new(maker, step, out).map(Self::Dequantise)
             }
+            ArrayOp::Cast { .. } => codes::Singles::new(step, out).map(Self::Singles),
             ArrayOp::Zip(zip) => codes::Pairs::new(*zip, inputs, out).map(Self::Pairs),
             _ => None,
         }
@@ -85,6 +89,7 @@ impl Int8 {
             Self::Scaling(kernel) => kernel.run(worker, operands, out),
             Self::Quantise(kernel) => kernel.run(worker, operands, out),
             Self::Dequantise(kernel) => kernel.run(worker, operands, out),
+            Self::Singles(kernel) => kernel.run(worker, operands, out),
             Self::Pairs(kernel) => kernel.run(operands, out),
         }
     }
@@ -93,7 +98,7 @@ impl Int8 {
 /// Scratch of a step that has a kernel here, all threads together.
 pub(super) fn scratch(step: &Step, plan: &Plan, threads: usize) -> Option<Bytes> {
     let layer = Layer::of(step, plan)?;
-    Some(Bytes((bands::Bands::new(&layer, 0, 0).scratch() * threads) as u64))
+    Some(Bytes((bands::Bands::new(&layer, 0).scratch() * threads) as u64))
 }
 
 /// How the weights of a step are packed, if operand `i` is them.

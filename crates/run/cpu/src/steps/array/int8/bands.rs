@@ -35,8 +35,8 @@ pub(super) struct Bands {
 }
 
 impl Bands {
-    /// The bands of a layer whose bytes change by `flip` and whose border holds `fill`.
-    pub(super) fn new(layer: &Layer, flip: u8, fill: u8) -> Self {
+    /// The bands of a layer whose bytes change by `flip`.
+    pub(super) fn new(layer: &Layer, flip: u8) -> Self {
         let width = layer.width() * layer.channels;
         let lines = layer.out[0];
         let most = (CACHED / width.max(1)).saturating_sub(layer.height(1)) / layer.strides[0] + 1;
@@ -48,7 +48,6 @@ impl Bands {
             line: layer.image[1] * layer.channels,
             left: layer.before[1] * layer.channels,
             width,
-            fill,
             flip,
         };
         let bytes = layer.height(band) * width;
@@ -87,10 +86,10 @@ impl Bands {
     }
 
     /// Calls `job(band, first, count)` for bands of lines `lines` of all images' results: `count`
-    /// lines from `first` on, counted from the beginning of `lines`.
+    /// lines from `first` on, counted from the beginning of `lines`. The border holds `fill`.
     pub(super) fn each(
         &self,
-        x: &[u8],
+        (x, fill): (&[u8], u8),
         scratch: &mut [u8],
         lines: Range<usize>,
         mut job: impl FnMut(&[u8], usize, usize),
@@ -116,7 +115,7 @@ impl Bands {
                 let from = y * self.stride * self.border.width;
                 flip(&image[from..from + copied.len()], self.border.flip, copied);
             } else {
-                self.border.copy(&image[..self.image], top, copied);
+                self.border.copy(&image[..self.image], top, fill, copied);
             }
             job(band, first, count);
         }

@@ -2,7 +2,7 @@
 //!
 //! All go element by element; large ones are shared out in rows of their leading dimensions.
 
-use super::{Constant, Operands, Place, Worker, bytes, scaling, to};
+use super::{Constant, Operands, Place, Worker, bytes, extents, scaling, to};
 use crate::layout::index;
 use crate::pool::Parts;
 use crate::steps::Maker;
@@ -98,13 +98,65 @@ impl Scaling {
     }
 }
 
+/// The scale and the zero point of a whole array of codes.
+#[derive(Clone, Copy, Debug)]
+enum Unit {
+    /// Constants.
+    Constant(f32, i32),
+    /// Operands 1 and 2, the latter perhaps absent.
+    Computed,
+}
+
+impl Unit {
+    /// Operands 1 and 2 of a step, if they are of types that kernels know.
+    fn of(maker: &Maker<'_>, step: &Step) -> Option<Self> {
+        let one = |i: usize, is_known: fn(DType) -> bool| match step.input(i) {
+            Operand::Absent => i == 2,
+            Operand::Slot(slot) => {
+                let dims = extents(step, i, maker.plan).unwrap_or_default();
+                is_known(slot.dtype) && dims.iter().all(|&dim| dim == 1)
+            }
+            Operand::Weight(_) => Constant::of(maker, step, i)
+                .is_some_and(|constant| is_known(constant.dtype) && constant.len() == 1),
+            Operand::State(_) => false,
+        };
+        let is_byte = |dtype| matches!(dtype, DType::I8 | DType::U8);
+        if !one(1, |dtype| dtype == DType::F32) || !one(2, is_byte) {
+            return None;
+        }
+        let unit = Constant::of(maker, step, 1);
+        let zero = Constant::of(maker, step, 2);
+        Some(match (unit, zero, step.input(2)) {
+            (Some(unit), Some(zero), _) => {
+                Self::Constant(f32::from_le_bytes(unit.at(0)), zero.integer(0))
+            }
+            (Some(unit), None, Operand::Absent) => {
+                Self::Constant(f32::from_le_bytes(unit.at(0)), 0)
+            }
+            _ => Self::Computed,
+        })
+    }
+
+    /// Both for this run.
+    fn now(self, operands: &Operands<'_>) -> (f32, i32) {
+        match self {
+            Self::Constant(unit, zero) => (unit, zero),
+            Self::Computed => {
+                let zero = operands
+                    .get(2)
+                    .map_or(0, |(place, bytes)| Constant { dtype: place.dtype, bytes }.integer(0));
+                (operands.elements(1)[0], zero)
+            }
+        }
+    }
+}
+
 /// Singles as codes.
 #[derive(Debug)]
 pub(crate) struct Quantise {
-    unit: f32,
+    unit: Unit,
     is_factor: bool,
     nearest: Nearest,
-    zero: i32,
     bounds: (i32, i32),
     to: To,
     row: usize,
@@ -135,21 +187,20 @@ impl Quantise {
             | Rounding::Q8
             | Rounding::Reduced => Nearest::Away,
         };
-        let (unit, bounds) = (factor.double(0) as f32, (op.low, op.high));
+        let unit = Unit::Constant(factor.double(0) as f32, op.zero);
         let row = row(&out.dims).max(1);
-        Some(Self { unit, is_factor: true, nearest, zero: op.zero, bounds, to, row })
+        Some(Self { unit, is_factor: true, nearest, bounds: (op.low, op.high), to, row })
     }
 
     /// Singles divided by one scale.
     pub(super) fn divided(maker: &Maker<'_>, step: &Step, out: &Place) -> Option<Self> {
         let Operand::Slot(x) = step.input(0) else { return None };
-        let (unit, zero) = scale(maker, step)?;
+        let unit = Unit::of(maker, step)?;
         let (to, least, most) = limits(out.dtype)?;
         (x.dtype == DType::F32).then(|| Self {
             unit,
             is_factor: false,
             nearest: Nearest::Even,
-            zero,
             bounds: (least, most),
             to,
             row: row(&out.dims).max(1),
@@ -158,7 +209,8 @@ impl Quantise {
 
     pub(super) fn run(&self, worker: &mut Worker<'_, '_>, operands: Operands<'_>, out: &mut [u8]) {
         let x = bytes(&operands, 0);
-        let &Self { unit, is_factor, nearest, zero, bounds, to, row } = self;
+        let &Self { unit, is_factor, nearest, bounds, to, row } = self;
+        let (unit, zero) = unit.now(&operands);
         let isa = worker.isa;
         let some = |x: &[u8], out: &mut [u8]| {
             Quantising { x, unit, is_factor, nearest, zero, bounds, to, out }.run(isa);
@@ -171,18 +223,6 @@ impl Quantise {
             some(&x[first * row * 4..][..out.len() / width * 4], out);
         });
     }
-}
-
-/// A constant scale and zero point of a whole array.
-fn scale(maker: &Maker<'_>, step: &Step) -> Option<(f32, i32)> {
-    let unit = Constant::of(maker, step, 1).filter(|unit| unit.len() == 1)?;
-    let zero = match step.input(2) {
-        Operand::Absent => 0,
-        _ => Constant::of(maker, step, 2)
-            .filter(|zero| zero.len() == 1 && matches!(zero.dtype, DType::I8 | DType::U8))?
-            .integer(0),
-    };
-    (unit.dtype == DType::F32).then(|| (f32::from_le_bytes(unit.at(0)), zero))
 }
 
 /// A type of codes, with its least and greatest.
@@ -200,8 +240,7 @@ fn limits(dtype: DType) -> Option<(To, i32, i32)> {
 #[derive(Debug)]
 pub(crate) struct Dequantise {
     signed: bool,
-    zero: i32,
-    unit: f32,
+    unit: Unit,
     row: usize,
 }
 
@@ -213,14 +252,15 @@ impl Dequantise {
             DType::U8 => false,
             _ => return None,
         };
-        let (unit, zero) = scale(maker, step)?;
+        let unit = Unit::of(maker, step)?;
         let row = row(&out.dims).max(1);
-        (out.dtype == DType::F32).then_some(Self { signed, zero, unit, row })
+        (out.dtype == DType::F32).then_some(Self { signed, unit, row })
     }
 
     pub(super) fn run(&self, worker: &mut Worker<'_, '_>, operands: Operands<'_>, out: &mut [u8]) {
         let x = bytes(&operands, 0);
-        let &Self { signed, zero, unit, row } = self;
+        let &Self { signed, unit, row } = self;
+        let (unit, zero) = unit.now(&operands);
         let isa = worker.isa;
         if x.len() < SMALL {
             return Dequantising { x, signed, zero, unit, out }.run(isa);
@@ -228,6 +268,51 @@ impl Dequantise {
         worker.team.rows(out, 4 * row, &Parts::none(), |_, first, out| {
             let x = &x[first * row..][..out.len() / 4];
             Dequantising { x, signed, zero, unit, out }.run(isa);
+        });
+    }
+}
+
+/// Whole numbers as singles, rounded to nearest even.
+#[derive(Debug)]
+pub(crate) struct Singles {
+    from: DType,
+    row: usize,
+}
+
+impl Singles {
+    pub(super) fn new(step: &Step, out: &Place) -> Option<Self> {
+        let Operand::Slot(x) = step.input(0) else { return None };
+        let is_known = matches!(x.dtype, DType::I8 | DType::U8 | DType::I32);
+        let row = row(&out.dims).max(1);
+        (is_known && out.dtype == DType::F32).then_some(Self { from: x.dtype, row })
+    }
+
+    pub(super) fn run(&self, worker: &mut Worker<'_, '_>, operands: Operands<'_>, out: &mut [u8]) {
+        match self.from {
+            DType::I8 => self.each(worker, operands.elements(0), out, |x: i8| x.into()),
+            DType::U8 => self.each(worker, operands.elements(0), out, |x: u8| x.into()),
+            #[expect(clippy::cast_precision_loss, reason = "the operator rounds")]
+            _ => self.each(worker, operands.elements(0), out, |x: i32| x as f32),
+        }
+    }
+
+    fn each<T: Copy + Sync>(
+        &self,
+        worker: &mut Worker<'_, '_>,
+        x: &[T],
+        out: &mut [u8],
+        single: impl Fn(T) -> f32 + Sync,
+    ) {
+        let some = |x: &[T], out: &mut [u8]| {
+            for (out, &x) in out.as_chunks_mut().0.iter_mut().zip(x) {
+                *out = single(x).to_le_bytes();
+            }
+        };
+        if x.len() < SMALL {
+            return some(x, out);
+        }
+        worker.team.rows(out, 4 * self.row, &Parts::none(), |_, first, out| {
+            some(&x[first * self.row..], out);
         });
     }
 }

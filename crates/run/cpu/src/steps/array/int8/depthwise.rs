@@ -3,7 +3,7 @@
 //! Lines of the result are shared out to the threads, each of which copies the bands it needs.
 
 use super::bands::Bands;
-use super::layer::{At, Layer};
+use super::layer::{At, Layer, Zero};
 use super::product::{SMALL, words, zero};
 use super::{Constant, Operands, Panels, Worker, bytes, weight};
 use crate::layout::numbers;
@@ -13,7 +13,7 @@ use crate::steps::array::Packing;
 use core::ops::Range;
 use kernels::Isa;
 use kernels::int8::depthwise::Line;
-use kernels::int8::{Params, Scale};
+use kernels::int8::{Params, Scale, Weights};
 use kernels::isa::LANES;
 use plan::Step;
 
@@ -27,6 +27,7 @@ pub(crate) struct Depthwise {
     bands: Bands,
     taps: Vec<u32>,
     params: Vec<Params>,
+    zero: Zero,
     scale: Scale,
     line: Line,
 }
@@ -46,10 +47,10 @@ pub(super) fn round(layer: &Layer) -> usize {
 
 impl Depthwise {
     pub(super) fn new(maker: &Maker<'_>, step: &Step, layer: Layer) -> Self {
-        let At { bias, x_zero, w_zero, .. } = layer.at;
+        let At { bias, w_zero, .. } = layer.at;
         let bias = bias.and_then(|i| Constant::of(maker, step, i));
         let w_zero = Constant::of(maker, step, w_zero);
-        let x_zero = zero(Constant::of(maker, step, x_zero), 0) - i32::from(!layer.signed) * 128;
+        let x_zero = layer.zero(maker, step, 0);
         let (scale, words) = words(maker, step, &layer);
         let id = weight(step, 1).expect("weights are constant");
         let packing = Packing::Bytes(Panels::of(&layer));
@@ -62,13 +63,12 @@ impl Depthwise {
             let (panel, lane, channel) = (at / LANES, at % LANES, at % layer.channels);
             let w_zero = zero(w_zero, channel);
             let column = &weights[panel * taps..][..taps];
-            let sum: i32 = column.iter().map(|weights| weights[lane] - w_zero).sum();
-            let bias = zero(bias, channel).wrapping_sub(x_zero.wrapping_mul(sum));
-            params[panel].set(lane, bias, words[channel], w_zero);
+            let total: i32 = column.iter().map(|weights| weights[lane] - w_zero).sum();
+            let bias = zero(bias, channel).wrapping_sub(x_zero.fixed().wrapping_mul(total));
+            params[panel].set(lane, bias, words[channel], Weights { zero: w_zero, total });
         }
         let flip = if layer.signed { 0 } else { 0x80 };
-        #[expect(clippy::cast_sign_loss, clippy::cast_possible_truncation, reason = "a byte")]
-        let bands = Bands::new(&layer, flip, x_zero as u8);
+        let bands = Bands::new(&layer, flip);
         let bands = bands.in_place(&layer, layer.channels.is_multiple_of(LANES));
         let place = |y: usize, x: usize| {
             let place =
@@ -82,7 +82,7 @@ impl Depthwise {
             round,
             step: if round == layer.channels { layer.strides[1] * round } else { round },
         };
-        Self { layer, bands, taps, params, scale, line }
+        Self { layer, bands, taps, params, zero: x_zero, scale, line }
     }
 
     pub(super) fn run(&self, worker: &mut Worker<'_, '_>, operands: Operands<'_>, out: &mut [u8]) {
@@ -90,6 +90,9 @@ impl Depthwise {
         let (weights, _) = weights.as_chunks::<LANES>();
         let Worker { team, isa, scratch } = &mut *worker;
         let isa = *isa;
+        let (zero, fill) = self.zero.now(&operands);
+        let x = (x, fill);
+        let weights = (weights, zero);
         let lines = self.layer.images * self.layer.out[0];
         if COST * self.layer.work() < SMALL || team.threads() == 1 {
             return self.lines(isa, x, weights, scratch, 0..lines, out);
@@ -108,8 +111,8 @@ impl Depthwise {
     fn lines(
         &self,
         isa: Isa,
-        x: &[u8],
-        weights: &[[i32; LANES]],
+        x: (&[u8], u8),
+        (weights, x_zero): (&[[i32; LANES]], i32),
         scratch: &mut [u8],
         lines: Range<usize>,
         out: &mut [u8],
@@ -121,6 +124,7 @@ impl Depthwise {
                 taps: &self.taps,
                 weights,
                 params: &self.params,
+                x_zero,
                 scale: &self.scale,
                 line: self.line,
                 x_line: self.layer.strides[0] * self.bands.line(),

@@ -4,7 +4,8 @@
 //! dimension is an image of one line. All of it follows from the step, so that what is promised,
 //! what is packed and what runs is decided alike.
 
-use super::{dtype_of, extents, to, weight};
+use super::{Constant, Operands, bytes, dtype_of, extents, to, weight};
+use crate::steps::Maker;
 use plan::array::{Conv, Requant};
 use plan::{ArrayOp, Op, Operand, Plan, Step};
 use tensor::DType;
@@ -49,6 +50,45 @@ pub(super) struct At {
     pub(super) x_zero: usize,
     pub(super) w_zero: usize,
     pub(super) factor: Option<usize>,
+}
+
+/// The zero point of an image's bytes, as a kernel takes these bytes.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Zero {
+    /// A constant, which biases contain.
+    Constant(i32),
+    /// The code that an operand holds, moved.
+    Computed {
+        /// Which operand.
+        at: usize,
+        /// Whether its byte is signed.
+        signed: bool,
+        /// By how much it is moved.
+        by: i32,
+    },
+}
+
+impl Zero {
+    /// What biases contain.
+    pub(super) fn fixed(self) -> i32 {
+        match self {
+            Self::Constant(zero) => zero,
+            Self::Computed { .. } => 0,
+        }
+    }
+
+    /// What is still to be taken from sums in this run, and the byte that stands for nothing.
+    #[expect(clippy::cast_sign_loss, clippy::cast_possible_truncation, reason = "a byte")]
+    pub(super) fn now(self, operands: &Operands<'_>) -> (i32, u8) {
+        match self {
+            Self::Constant(zero) => (0, zero as u8),
+            Self::Computed { at, signed, by } => {
+                let byte = bytes(operands, at)[0];
+                let zero = by + if signed { byte.cast_signed().into() } else { i32::from(byte) };
+                (zero, zero as u8)
+            }
+        }
+    }
 }
 
 impl Layer {
@@ -169,7 +209,8 @@ impl Layer {
         })
     }
 
-    /// Whether everything but the image is constant, and of extents that are known here.
+    /// Whether everything but the image and its zero point is constant, and of extents that are
+    /// known here.
     fn has_constants(&self, step: &Step, plan: &Plan) -> bool {
         let elements = |i: usize| {
             let id = weight(step, i)?;
@@ -180,10 +221,25 @@ impl Layer {
         let At { bias, x_zero, w_zero, factor } = self.at;
         let has_bias = bias.is_none_or(|i| absent(i) || elements(i) == Some(self.outputs as u64));
         has_bias
-            && (absent(x_zero) || elements(x_zero) == Some(1))
+            && (absent(x_zero) || elements(x_zero) == Some(1) || self.has_one_zero(step, plan))
             && (absent(w_zero) || elements(w_zero).is_some_and(each))
             && factor.is_none_or(|i| elements(i).is_some_and(each))
             && self.requant.is_none_or(|op| to(op.to).is_some())
+    }
+
+    /// Whether the image's zero point is computed, and one for all of it.
+    fn has_one_zero(&self, step: &Step, plan: &Plan) -> bool {
+        extents(step, self.at.x_zero, plan).is_some_and(|dims| dims.iter().all(|&dim| dim == 1))
+    }
+
+    /// The zero point of the image's bytes for kernels that take signed codes moved by `shift`.
+    pub(super) fn zero(&self, maker: &Maker<'_>, step: &Step, shift: u8) -> Zero {
+        let by = i32::from(shift) - i32::from(!self.signed) * 128;
+        if matches!(step.input(self.at.x_zero), Operand::Slot(_)) {
+            return Zero::Computed { at: self.at.x_zero, signed: self.signed, by };
+        }
+        let constant = Constant::of(maker, step, self.at.x_zero);
+        Zero::Constant(constant.map_or(0, |zero| zero.integer(0)) + by)
     }
 
     /// Whether each channel has weights of its own and one result.

@@ -4,7 +4,7 @@
 //! row alone is cut by its columns.
 
 use super::bands::Bands;
-use super::layer::{At, Layer};
+use super::layer::{At, Layer, Zero};
 use super::{Constant, Operands, Panels, Worker, bytes, scaling, weight};
 use crate::pool::{Parts, Split, Tiles};
 use crate::steps::Maker;
@@ -12,7 +12,7 @@ use crate::steps::array::Packing;
 use core::ops::Range;
 use kernels::Isa;
 use kernels::int8::product::{Places, Runs};
-use kernels::int8::{Params, Scale, Word};
+use kernels::int8::{Params, Scale, Weights, Word};
 use kernels::isa::LANES;
 use plan::Step;
 
@@ -29,6 +29,7 @@ pub(crate) struct Product {
     run: usize,
     /// Parameters of all panels, groups behind each other.
     params: Vec<Params>,
+    zero: Zero,
     scale: Scale,
     has_w_zero: bool,
     /// Whether it is not worth dividing.
@@ -53,12 +54,11 @@ pub(super) fn zero(constant: Option<Constant<'_>>, i: usize) -> i32 {
 impl Product {
     pub(super) fn new(maker: &Maker<'_>, step: &Step, layer: Layer) -> Self {
         let shift = maker.isa.shift();
-        let At { bias, x_zero, w_zero, .. } = layer.at;
+        let At { bias, w_zero, .. } = layer.at;
         let bias = bias.and_then(|i| Constant::of(maker, step, i));
         let w_zero = Constant::of(maker, step, w_zero);
         // Bytes as kernels take them exceed signed codes by `shift`; the operand's zero too.
-        let x_zero = zero(Constant::of(maker, step, x_zero), 0) - i32::from(!layer.signed) * 128;
-        let zero_byte = x_zero + i32::from(shift);
+        let x_zero = layer.zero(maker, step, shift);
         let (scale, words) = words(maker, step, &layer);
         let w_shift = i32::from(!layer.w_signed) * 128;
         let id = weight(step, 1).expect("weights are constant");
@@ -81,26 +81,27 @@ impl Product {
             let w_zero = zero(w_zero, channel) - w_shift;
             has_w_zero |= w_zero != 0;
             let length = i32::try_from(layer.window()).expect("weights are in memory");
-            let moved = zero_byte.wrapping_mul(sum.wrapping_sub(length.wrapping_mul(w_zero)));
-            let bias = zero(bias, channel).wrapping_sub(moved);
-            params[panel].set(lane, bias, words[channel], w_zero);
+            let total = sum.wrapping_sub(length.wrapping_mul(w_zero));
+            let bias = zero(bias, channel).wrapping_sub(x_zero.fixed().wrapping_mul(total));
+            params[panel].set(lane, bias, words[channel], Weights { zero: w_zero, total });
         }
         let flip = shift ^ if layer.signed { 0 } else { 0x80 };
-        #[expect(clippy::cast_sign_loss, clippy::cast_possible_truncation, reason = "a byte")]
-        let bands = Bands::new(&layer, flip, zero_byte as u8);
+        let bands = Bands::new(&layer, flip);
         let merged = runs == 1 && layer.kernel[0] > 1 && layer.width() != layer.image[1];
         let bands = bands.in_place(&layer, run.is_multiple_of(4) && !merged);
         let offsets = layer.offsets(bands.line());
         let short = |n: usize| u32::try_from(n).expect("windows are below 4 GiB");
         let offsets = offsets.into_iter().map(short).collect();
         let small = layer.work() < SMALL;
-        Self { layer, bands, offsets, run, params, scale, has_w_zero, small }
+        Self { layer, bands, offsets, run, params, zero: x_zero, scale, has_w_zero, small }
     }
 
     pub(super) fn run(&self, worker: &mut Worker<'_, '_>, operands: Operands<'_>, out: &mut [u8]) {
         let (x, panels) = (bytes(&operands, 0), bytes(&operands, 1));
         let Worker { team, isa, scratch } = &mut *worker;
         let isa = *isa;
+        let (zero, fill) = self.zero.now(&operands);
+        let (x, panels) = ((x, fill), (panels, zero));
         let lines = self.layer.images * self.layer.out[0];
         let width = self.layer.outputs * self.scale.to().bytes();
         let line = self.layer.out[1] * width;
@@ -135,8 +136,8 @@ impl Product {
     fn lines(
         &self,
         isa: Isa,
-        x: &[u8],
-        panels: &[u8],
+        x: (&[u8], u8),
+        panels: (&[u8], i32),
         scratch: &mut [u8],
         lines: Range<usize>,
         out: &mut [u8],
@@ -154,7 +155,7 @@ impl Product {
         &self,
         isa: Isa,
         band: &[u8],
-        panels: &[u8],
+        (panels, x_zero): (&[u8], i32),
         columns: &Range<usize>,
         (lines, width): (usize, usize),
         out: &mut [u8],
@@ -178,6 +179,7 @@ impl Product {
                 runs: Runs { at: &self.offsets, len: self.run },
                 panels: &panels[first * panel_bytes..],
                 params: &self.params[first..],
+                x_zero,
                 scale: &self.scale,
                 has_w_zero: self.has_w_zero,
                 channels,
