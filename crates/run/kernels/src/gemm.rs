@@ -7,7 +7,9 @@
 //! copied into columns (Dukhan 2019, "The indirect convolution algorithm", with offsets for
 //! pointers).
 
+use crate::attention::Stored;
 use crate::isa::{Isa, Kernel, LANES, Simd};
+use tensor::F16;
 
 /// The most rows that a tile has on any instruction set.
 pub const ROWS_MAX: usize = 12;
@@ -22,7 +24,7 @@ pub const fn packed_len(columns: usize, k: usize) -> usize {
 ///
 /// # Panics
 /// If `panels` has another size than [`packed_len`] says.
-pub fn pack_columns(columns: &[f32], k: usize, panels: &mut [f32]) {
+pub fn pack_columns<T: Copy + Default>(columns: &[T], k: usize, panels: &mut [T]) {
     assert_eq!(panels.len(), packed_len(columns.len().checked_div(k).unwrap_or(0), k));
     if k == 0 {
         return;
@@ -36,7 +38,7 @@ pub fn pack_columns(columns: &[f32], k: usize, panels: &mut [f32]) {
             }
         }
         for lanes in panel {
-            lanes[columns.len() / k..].fill(0.0);
+            lanes[columns.len() / k..].fill(T::default());
         }
     }
 }
@@ -58,6 +60,34 @@ pub fn pack_rows(rows: &[f32], columns: usize, panels: &mut [f32]) {
         for (row, lanes) in rows.chunks_exact(columns).zip(panel) {
             lanes[..width].copy_from_slice(&row[p * LANES..][..width]);
             lanes[width..].fill(0.0);
+        }
+    }
+}
+
+/// Makes singles of the halves of panels.
+///
+/// # Panics
+/// If there are not as many of the one as of the other, or not whole panels.
+pub fn widen(isa: Isa, halves: &[F16], singles: &mut [f32]) {
+    assert_eq!(halves.len(), singles.len(), "as many singles as halves");
+    assert!(halves.len().is_multiple_of(LANES), "whole panels");
+    isa.run(Widen { halves, singles });
+}
+
+struct Widen<'a> {
+    halves: &'a [F16],
+    singles: &'a mut [f32],
+}
+
+impl Kernel for Widen<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let (halves, _) = self.halves.as_chunks::<LANES>();
+        let (singles, _) = self.singles.as_chunks_mut::<LANES>();
+        for (singles, halves) in singles.iter_mut().zip(halves) {
+            s.store(F16::load16(s, halves), singles);
         }
     }
 }

@@ -9,7 +9,7 @@ use plan::array::{
 };
 use plan::*;
 use std::sync::Arc;
-use tensor::{DType, cast};
+use tensor::{DType, F16, cast};
 
 /// Runs networks of one step with 1 to 3 threads: `inputs` are the extents of the operands, the
 /// first of them an input, the others constants.
@@ -19,6 +19,11 @@ fn check(op: ArrayOp, inputs: &[&[u64]], out: &[u64]) {
 
 /// The same with the first `computed` operands as inputs.
 fn check_computed(op: ArrayOp, computed: usize, inputs: &[&[u64]], out: &[u64]) {
+    check_weights(op, computed, DType::F32, inputs, out);
+}
+
+/// The same with operand 1 of another type, if it is a constant.
+fn check_weights(op: ArrayOp, computed: usize, ty: DType, inputs: &[&[u64]], out: &[u64]) {
     let mut n = Network { plan: Plan::default(), memory: Memory::default() };
     let mut operands: Vec<Value> = Vec::new();
     let mut given = Vec::new();
@@ -28,6 +33,12 @@ fn check_computed(op: ArrayOp, computed: usize, inputs: &[&[u64]], out: &[u64]) 
             continue;
         }
         let numbers = noise(seed, usize::try_from(dims.iter().product::<u64>()).unwrap());
+        if i == 1 && ty == DType::F16 {
+            let halves: Vec<u8> =
+                numbers.iter().flat_map(|&x| F16::from_f32(x).to_le_bytes()).collect();
+            operands.push(n.weight(ty, dims, &halves));
+            continue;
+        }
         if i >= computed {
             operands.push(n.weight(DType::F32, dims, cast::to_bytes(&numbers)));
             continue;
@@ -109,6 +120,7 @@ fn convolutions_are_products_of_windows() {
         check(op(with(Map::Relu)), &[&x, &wt, &[m]], &out);
         check(op(with(Map::HardSwish)), &[&x, &wt, &[m], &out], &out);
         check(op(with(Map::Silu)), &[&x, &wt, &[0], &out], &out);
+        check_weights(op(with(Map::Relu)), 1, DType::F16, &[&x, &wt, &[m]], &out);
     }
     let line = Conv {
         kernel: list(&[5]),
@@ -128,7 +140,10 @@ fn convolutions_are_products_of_windows() {
 fn large_products_are_divided_by_columns_too() {
     let one = conv([1, 1], [1, 1], [1, 1], 1);
     let op = ArrayOp::ConvLast { conv: one, epilogue: Epilogue::default() };
-    check(op, &[&[1, 5, 5, 512], &[700, 1, 1, 512], &[700]], &[1, 5, 5, 700]);
+    for ty in [DType::F32, DType::F16] {
+        let inputs: [&[u64]; 3] = [&[1, 5, 5, 512], &[700, 1, 1, 512], &[700]];
+        check_weights(op, 1, ty, &inputs, &[1, 5, 5, 700]);
+    }
     check(ArrayOp::MatMul, &[&[130, 300], &[300, 450]], &[130, 450]);
     check(ArrayOp::MatMul, &[&[1, 300], &[300, 450]], &[1, 450]);
     check(ArrayOp::MatMul, &[&[2, 3, 5, 8], &[2, 3, 8, 33]], &[2, 3, 5, 33]);

@@ -24,6 +24,18 @@ fn expected(product: &Product<'_>, b: &[f32], columns: usize, rows: usize) -> Ve
 }
 
 #[test]
+fn halves_become_the_singles_that_they_are() {
+    let halves: Vec<F16> = (0..=u16::MAX).map(F16).filter(|half| !half.to_f32().is_nan()).collect();
+    let halves = &halves[..halves.len() / LANES * LANES];
+    let want: Vec<f32> = halves.iter().map(|half| half.to_f32()).collect();
+    for isa in Isa::available() {
+        let mut singles = vec![f32::NAN; halves.len()];
+        widen(isa, halves, &mut singles);
+        assert_eq!(singles, want, "{isa}");
+    }
+}
+
+#[test]
 fn products_are_the_chains_that_are_promised_on_every_instruction_set() {
     let x = noise(1, 700);
     let edge = [[0.0; 40], [1.5; 40]].concat();

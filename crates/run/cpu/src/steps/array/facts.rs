@@ -179,7 +179,12 @@ impl<'a> Facts<'a> {
     }
 
     fn convolution(&self, conv: &Conv, epilogue: &Epilogue) -> Option<Choice> {
-        let (x, w) = (self.floats(0)?, self.floats(1)?);
+        let (x, w) = (self.floats(0)?, self.input(1)?);
+        let halves = match w.dtype {
+            DType::F32 => false,
+            DType::F16 => true,
+            _ => return None,
+        };
         let others = self.floats_or_absent(2) && self.floats_or_absent(3);
         let ending = Ending::of(epilogue)?;
         if !w.constant || x.constant || !others || x.len() > OFFSET_MAX {
@@ -195,7 +200,8 @@ impl<'a> Facts<'a> {
         if window.reading(channels) == Reading::Taps && channels > PADDING_MAX {
             return None;
         }
-        Some(Choice::Product(Product::of_windows(window, groups, filters / groups, ending)))
+        let product = Product::of_windows(window, groups, filters / groups, ending);
+        Some(Choice::Product(if halves { product.of_halves() } else { product }))
     }
 }
 

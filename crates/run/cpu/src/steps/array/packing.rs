@@ -9,14 +9,14 @@ use super::int8;
 use crate::layout::{index, numbers, numbers_mut};
 use kernels::{gemm, isa::LANES};
 use plan::{Operand, Plan, Step, Weight};
-use tensor::Bytes;
+use tensor::{Bytes, DType, F16, TensorType};
 
 /// The order in which a kernel reads a constant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Packing {
     /// Columns of `[…, k, n]` of `F32` in panels of 16; outer extents follow each other.
     Columns,
-    /// Filters `[m, …, c]` of `F32` in panels of 16; groups follow each other.
+    /// Filters `[m, …, c]` of `F32` or `F16` in panels of 16; groups follow each other.
     Filters {
         /// Groups of filters.
         groups: u32,
@@ -26,7 +26,7 @@ pub(crate) enum Packing {
         /// Gates of a direction.
         gates: u32,
     },
-    /// Filters `[m, …, 1]` of `F32`, all those of the first tap first.
+    /// Filters `[m, …, 1]` of `F32` or `F16`, those of the first tap first; they become `F32`.
     Taps,
     /// Bytes in panels.
     Bytes(int8::Panels),
@@ -73,8 +73,10 @@ impl Packing {
                 let (filters, k) = (dims[0], dims[1..].iter().product::<u64>());
                 // A group begins with a panel of its own.
                 let each = if groups == 1 { LANES as u64 } else { filters / u64::from(groups) };
-                let packed_bytes = index(4 * each.next_multiple_of(LANES as u64) * k);
-                Pieces { stored_bytes: 4 * each * k, packed_bytes, count: filters.div_ceil(each) }
+                let size = if is_half(weight) { 2 } else { 4 };
+                let packed_bytes = index(size * each.next_multiple_of(LANES as u64) * k);
+                let stored_bytes = size * each * k;
+                Pieces { stored_bytes, packed_bytes, count: filters.div_ceil(each) }
             }
             Self::Gates { gates } => {
                 let [d, columns, k] = *dims else { unreachable!("weights of directions") };
@@ -84,7 +86,8 @@ impl Packing {
             }
             Self::Taps => {
                 let stored_bytes = weight.stored_bytes().0;
-                Pieces { stored_bytes, packed_bytes: index(stored_bytes), count: 1 }
+                let packed_bytes = index(4 * dims.iter().product::<u64>());
+                Pieces { stored_bytes, packed_bytes, count: 1 }
             }
             Self::Bytes(panels) => panels.pieces(weight),
         }
@@ -101,24 +104,37 @@ impl Packing {
         if let Self::Bytes(panels) = self {
             return panels.pack(weight, stored, packed);
         }
+        let k = index(weight.shape.iter().skip(1).product());
+        if is_half(weight) {
+            let stored: &[F16] = numbers(stored);
+            match self {
+                Self::Taps => pack_taps(stored, k, numbers_mut(packed), F16::to_f32),
+                _ => gemm::pack_columns(stored, k, numbers_mut(packed)),
+            }
+            return;
+        }
         let (stored, packed): (&[f32], &mut [f32]) = (numbers(stored), numbers_mut(packed));
         match self {
             Self::Bytes(_) => {}
             Self::Columns => gemm::pack_rows(stored, index(weight.shape.last()), packed),
-            Self::Filters { .. } => {
-                let k = index(weight.shape.iter().skip(1).product());
-                gemm::pack_columns(stored, k, packed);
-            }
+            Self::Filters { .. } => gemm::pack_columns(stored, k, packed),
             Self::Gates { .. } => gemm::pack_columns(stored, index(weight.shape.last()), packed),
-            Self::Taps => {
-                let filters = index(weight.shape[0]);
-                let taps = stored.len() / filters;
-                for (tap, packed) in packed.chunks_exact_mut(filters).enumerate() {
-                    for (filter, to) in packed.iter_mut().enumerate() {
-                        *to = stored[filter * taps + tap];
-                    }
-                }
-            }
+            Self::Taps => pack_taps(stored, k, packed, |tap| tap),
+        }
+    }
+}
+
+/// Whether a weight is stored in half precision.
+fn is_half(weight: &Weight) -> bool {
+    weight.ty == TensorType::Plain(DType::F16)
+}
+
+/// Filters of so many taps, those of the first tap first.
+fn pack_taps<T: Copy>(stored: &[T], taps: usize, packed: &mut [f32], single: impl Fn(T) -> f32) {
+    let filters = stored.len() / taps.max(1);
+    for (tap, packed) in packed.chunks_exact_mut(filters.max(1)).enumerate() {
+        for (filter, to) in packed.iter_mut().enumerate() {
+            *to = single(stored[filter * taps + tap]);
         }
     }
 }

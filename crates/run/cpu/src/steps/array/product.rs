@@ -14,7 +14,7 @@ use kernels::isa::{Isa, LANES};
 use kernels::map;
 use kernels::window::{Reading, Window};
 use std::array::from_fn;
-use tensor::Bytes;
+use tensor::{Bytes, F16};
 
 /// Bytes of columns that stay in the second-level cache beside what they are multiplied with.
 const CACHED: usize = 512 << 10;
@@ -39,6 +39,8 @@ pub(super) struct Product {
     columns: usize,
     /// Whether the constant is stored column by column.
     filters: bool,
+    /// Whether the constant stays in half precision; each run widens it into scratch.
+    halves: bool,
     ending: Ending,
 }
 
@@ -60,7 +62,7 @@ impl Product {
             output: [1, rows],
         };
         let reading = Reading::Pixels;
-        Self { window, reading, batch, groups: 1, columns, filters: false, ending }
+        Self { window, reading, batch, groups: 1, columns, filters: false, halves: false, ending }
     }
 
     /// A convolution with `columns` filters in each group.
@@ -71,7 +73,12 @@ impl Product {
         ending: Ending,
     ) -> Self {
         let reading = window.reading(window.channels / groups);
-        Self { window, reading, batch: 1, groups, columns, filters: true, ending }
+        Self { window, reading, batch: 1, groups, columns, filters: true, halves: false, ending }
+    }
+
+    /// The same with filters in half precision.
+    pub(super) fn of_halves(self) -> Self {
+        Self { halves: true, ..self }
     }
 
     /// How its columns are packed.
@@ -94,15 +101,35 @@ impl Product {
         [offsets.next_multiple_of(64), copies.next_multiple_of(64)]
     }
 
-    /// Scratch, all threads together.
+    /// Numbers of all columns.
+    fn panels_len(&self) -> usize {
+        let [piece, pieces] = self.pieces();
+        self.batch * self.groups * gemm::packed_len(self.columns, piece * pieces)
+    }
+
+    /// Scratch, all threads together; behind it the columns that are widened.
     pub(super) fn scratch(&self, threads: usize) -> Bytes {
         let [offsets, copies] = self.part_bytes();
-        Bytes(((offsets + copies) * threads) as u64)
+        let wide = if self.halves { 4 * self.panels_len() } else { 0 };
+        Bytes(((offsets + copies) * threads + wide) as u64)
+    }
+
+    /// Widens the columns into scratch.
+    fn widen(&self, worker: &mut Worker<'_, '_>, halves: &[F16], wide: &mut [f32]) {
+        let isa = worker.isa;
+        if wide.len() < SMALL {
+            return gemm::widen(isa, halves, wide);
+        }
+        let [piece, pieces] = self.pieces();
+        let panel = LANES * piece * pieces;
+        worker.team.rows(wide, panel, &Parts::none(), |_, first, wide| {
+            gemm::widen(isa, &halves[first * panel..][..wide.len()], wide);
+        });
     }
 
     pub(super) fn run(&self, worker: &mut Worker<'_, '_>, operands: Operands<'_>, out: &mut [f32]) {
         let Self { batch, groups, columns, .. } = *self;
-        let (x, panels): (&[f32], &[f32]) = (operands.elements(0), operands.elements(1));
+        let x: &[f32] = operands.elements(0);
         let (bias, residual): (&[f32], &[f32]) = (operands.elements(2), operands.elements(3));
         let [piece, pieces] = self.pieces();
         let (isa, k, width) = (worker.isa, piece * pieces, groups * columns);
@@ -112,7 +139,16 @@ impl Product {
         let split = if small { Split::Caller } else { Split::Runs(1) };
         let [offsets_bytes, copies_bytes] = self.part_bytes();
         let each = offsets_bytes + copies_bytes;
-        let parts = Parts::new(&mut worker.scratch[..each * worker.team.threads_max()], each);
+        let scratch = core::mem::take(&mut worker.scratch);
+        let (scratch, wide) = scratch.split_at_mut(each * worker.team.threads_max());
+        let panels: &[f32] = if self.halves {
+            let wide = numbers_mut(&mut wide[..4 * self.panels_len()]);
+            self.widen(worker, operands.elements(1), wide);
+            wide
+        } else {
+            operands.elements(1)
+        };
+        let parts = Parts::new(scratch, each);
         let group_len = gemm::packed_len(columns, k);
         for b in 0..batch {
             let x = &x[b * (x.len() / batch)..][..x.len() / batch];
