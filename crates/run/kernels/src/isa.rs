@@ -516,7 +516,7 @@ pub trait Simd: Copy {
         let mut width = 8;
         while width > 0 {
             for i in 0..width {
-                v[i] = if v[i] > v[i + width] { v[i] } else { v[i + width] };
+                v[i] = if v[i] > v[i + width] { v[i] } else { scalar::plain(v[i + width]) };
             }
             width /= 2;
         }

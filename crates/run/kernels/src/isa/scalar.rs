@@ -81,7 +81,7 @@ fn round_ties_even(a: f32) -> i32 {
 
 /// The same number, which LLVM 22 cannot make a relaxed minimum of, as those lose NaN.
 #[inline(always)]
-fn plain(a: f32) -> f32 {
+pub(super) fn plain(a: f32) -> f32 {
     #[cfg(target_feature = "relaxed-simd")]
     return core::hint::black_box(a);
     #[cfg(not(target_feature = "relaxed-simd"))]

@@ -3,9 +3,10 @@
 //! `i32x4.dot_i16x8_s` multiplies 16-bit integers and adds them in pairs; even and odd bytes of
 //! weights are widened by a mask and a shift, and so are those of tokens, so that each of its sums
 //! is a row's. A build with the relaxed instructions has a multiply-add that is fused where the
-//! machine has one; without, products are rounded before they are added. (The relaxed dot product of
-//! bytes is left alone: compiled by Rust 1.95, its sums forgot what they were added to.) A module
-//! either has these instructions or not: nothing is detected.
+//! machine has one; without, products are rounded before they are added. It also has a dot product
+//! of four bytes, exact where those of one side have seven bits, as most types' weights have.
+//! (The quick compiler of Node 20's V8 loses what it adds to: run such a module there with
+//! `--no-liftoff`.) A module either has these instructions or not: nothing is detected.
 #![expect(unsafe_code, reason = "loads and stores, which the arrays bound")]
 // Clippy does not report this in tests.
 #![cfg_attr(not(test), expect(clippy::wildcard_imports, reason = "sixty prefixed intrinsics"))]
@@ -246,6 +247,20 @@ impl Simd for Wasm {
         x: &[[u8; 32]; N],
         half: usize,
     ) -> [V; N] {
+        // Sums of two products, which a machine may cut to 16 bits, are at most 2 · 127 · 127.
+        #[cfg(target_feature = "relaxed-simd")]
+        if R::MAX < 128 {
+            for c in 0..4 {
+                for t in 0..N {
+                    let x = x[t][16 * half + 4 * c..].first_chunk().expect("groups of a block");
+                    let x = i32x4_splat(i32::from_le_bytes(*x));
+                    for q in 0..4 {
+                        acc[t][q] = i32x4_relaxed_dot_i8x16_i7x16_add(x, w[c][q], acc[t][q]);
+                    }
+                }
+            }
+            return acc;
+        }
         for c in 0..4 {
             let even = each!(v128_and, w[c], [i16x8_splat(0xff); 4]);
             let odd = each!(u16x8_shr, w[c], [8; 4]);
