@@ -99,7 +99,7 @@ pub(crate) struct ModelArgs {
     /// The most memory to take, such as 900MiB or 2GiB; what does not fit is refused
     #[arg(long, value_name = "BYTES")]
     pub(crate) memory: Option<Bytes>,
-    /// Threads to use [default: one for each processor]
+    /// Threads to use [default: one for each processor that is as fast as others]
     #[arg(long, value_name = "N")]
     pub(crate) threads: Option<NonZeroUsize>,
     /// Prompt tokens that are run together

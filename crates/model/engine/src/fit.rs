@@ -52,7 +52,7 @@ pub struct Request {
     pub chunk: u64,
     /// Rows of logits of one run.
     pub rows: u64,
-    /// Threads; where absent, one for each processor that may be used.
+    /// Threads; where absent, one for each processor that may be used and is as fast as others.
     pub threads: Option<NonZeroUsize>,
     /// Instructions; where absent, the best that the processor has. They change no bit.
     pub isa: Option<Isa>,
@@ -163,7 +163,8 @@ impl Fit {
     pub(crate) fn new(model: &Arc<ModelFile>, request: &Request) -> Result<Self, EngineError> {
         let limits = device::Limits::read();
         let processors = NonZeroUsize::new(limits.processors).unwrap_or(NonZeroUsize::MIN);
-        let threads = request.threads.unwrap_or(processors);
+        let alike = NonZeroUsize::new(limits.alike).unwrap_or(processors);
+        let threads = request.threads.unwrap_or(alike);
         let backend = CpuBackend::limited(threads, processors).map_err(EngineError::Threads)?;
         let backend = backend.using(request.isa.unwrap_or_else(Isa::detect));
         let embedded = model.origins().iter().filter_map(Origin::touched).map(|bytes| bytes.0);

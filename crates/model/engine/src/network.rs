@@ -130,7 +130,7 @@ impl Network {
         let folder = Arc::new(folder);
         let described = Described::read(&folder, &label)?;
         let Described { inputs, outputs, unsupported, notices, variables, scales } = described;
-        let processors = crate::device::Limits::read().processors;
+        let processors = crate::device::Limits::read().alike;
         Ok(Self {
             label,
             inputs,

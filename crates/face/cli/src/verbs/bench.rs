@@ -109,7 +109,7 @@ pub(crate) fn run(args: &Bench, scene: &Scene) -> Result<()> {
 
 /// Threads that run where none are asked for.
 pub(crate) fn processors() -> usize {
-    engine::device::Limits::read().processors.max(1)
+    engine::device::Limits::read().alike.max(1)
 }
 
 /// A sequence that is filled and taken back.
