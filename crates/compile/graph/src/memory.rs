@@ -55,13 +55,12 @@ pub fn place(lives: &[Life]) -> Layout {
     let mut placer = Placer::new(lives);
     let mut best: Option<(Layout, Vec<usize>)> = None;
     for order in orders(lives, &alive) {
-        let layout = placer.place(&order);
+        let most = best.as_ref().map_or(u64::MAX, |(best, _)| best.bytes - 1);
+        let Some(layout) = placer.place(&order, most) else { continue };
         if layout.bytes <= alive.most {
             return layout;
         }
-        if best.as_ref().is_none_or(|(best, _)| layout.bytes < best.bytes) {
-            best = Some((layout, order));
-        }
+        best = Some((layout, order));
     }
     let Some((layout, order)) = best else { return Layout::default() };
     search(lives, &mut placer, layout, order, alive.most)
@@ -143,8 +142,7 @@ fn search(
         let mut changed = order.clone();
         let value = changed.remove(from);
         changed.insert(to, value);
-        let layout = placer.place(&changed);
-        if layout.bytes <= best.bytes {
+        if let Some(layout) = placer.place(&changed, best.bytes) {
             (best, order) = (layout, changed);
         }
         if best.bytes <= bound {
@@ -203,8 +201,9 @@ impl<'l> Placer<'l> {
         Self { lives, starts, neighbours, taken: Vec::new() }
     }
 
-    /// Places each value at the lowest offset that is free.
-    fn place(&mut self, order: &[usize]) -> Layout {
+    /// Places each value at the lowest offset that is free; none if that needs more than `most` bytes,
+    /// which is noticed at the first value that is too high.
+    fn place(&mut self, order: &[usize], most: u64) -> Option<Layout> {
         let mut offsets = vec![UNPLACED; self.lives.len()];
         let mut bytes = 0;
         for &i in order {
@@ -224,9 +223,12 @@ impl<'l> Placer<'l> {
                 }
                 offset = offset.max(end);
             }
+            if offset + size > most {
+                return None;
+            }
             offsets[i] = offset;
             bytes = bytes.max(offset + size);
         }
-        Layout { offsets, bytes }
+        Some(Layout { offsets, bytes })
     }
 }
