@@ -15,6 +15,8 @@ pub struct Needs {
     pub weights: Vec<(WeightId, Bytes)>,
     /// Room while the step runs, all threads together.
     pub scratch: Bytes,
+    /// Room beside that of all steps, from the beginning of a run to its end; steps share it.
+    pub tables: Bytes,
 }
 
 /// Why a backend will not run a step.

@@ -41,10 +41,11 @@ impl Plan {
     /// The first step that the backend refuses.
     pub fn place(&mut self, backend: &dyn Backend) -> Result<(), Refusal> {
         let mut packed: BTreeMap<u32, Bytes> = BTreeMap::new();
-        let mut scratch = Bytes::ZERO;
+        let (mut scratch, mut tables) = (Bytes::ZERO, Bytes::ZERO);
         for step in &self.steps {
             let needs = backend.accept(step, self)?;
             scratch = scratch.max(needs.scratch);
+            tables = tables.max(needs.tables);
             for (weight, bytes) in needs.weights {
                 let most = packed.entry(weight.0).or_default();
                 *most = bytes.max(*most);
@@ -58,6 +59,7 @@ impl Plan {
             let bytes = self.states[layer].bytes();
             self.name(format!("kv.{layer}"), BufferKind::Kv, bytes);
         }
+        let scratch = Bytes(scratch.0.saturating_add(tables.0));
         if scratch > Bytes::ZERO {
             self.name(format!("{}.scratch", backend.name()), BufferKind::Scratch, scratch);
         }

@@ -69,6 +69,13 @@ pub trait WeightSource: Send + Sync {
         let _ = weight;
     }
 
+    /// A number that no other bytes are likely to have: those of one backend's programs that are the same
+    /// may share memory. None where it is not known.
+    fn identity(&self, weight: &Weight) -> Option<u64> {
+        let _ = weight;
+        None
+    }
+
     /// Where packed weights are kept; none unless the caller wants them kept.
     fn packs(&self) -> Option<&dyn PackStore> {
         None

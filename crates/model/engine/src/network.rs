@@ -9,6 +9,7 @@
 mod around;
 mod array;
 mod constants;
+mod derived;
 mod executor;
 mod file;
 mod format;
@@ -63,6 +64,8 @@ pub struct Network {
     /// Of inputs and outputs.
     scales: [Vec<Option<Scale>>; 2],
     threads: NonZeroUsize,
+    /// What the process may use.
+    processors: NonZeroUsize,
     profile: Profile,
     /// Passes that are left out.
     off: Vec<&'static str>,
@@ -142,7 +145,8 @@ impl Network {
             variables,
             scales,
             folder,
-            threads: NonZeroUsize::new(processors).unwrap_or(NonZeroUsize::MIN),
+            threads: processors,
+            processors,
             profile: Profile::default(),
             off: Vec::new(),
             backend: Mutex::new(None),
@@ -337,7 +341,8 @@ impl Network {
         if let Some(backend) = &*backend {
             return Ok(Arc::clone(backend));
         }
-        let made = Arc::new(CpuBackend::new(self.threads).map_err(EngineError::Threads)?);
+        let made = CpuBackend::limited(self.threads, self.processors);
+        let made = Arc::new(made.map_err(EngineError::Threads)?);
         *backend = Some(Arc::clone(&made));
         Ok(made)
     }

@@ -1,8 +1,8 @@
 //! The backend: what a step needs, loading, and the loaded program.
 
 use crate::layout::Layout;
-use crate::memory::{Refused, Region};
-use crate::packed::Packed;
+use crate::memory::{Pages, Refused, Region};
+use crate::packed::{Packed, Shared};
 use crate::pool::{Pool, Tuner};
 use crate::probe::Probe;
 use crate::state::CpuState;
@@ -11,7 +11,7 @@ use crate::weights::{self, Placement, Use};
 use core::num::NonZeroUsize;
 use kernels::Isa;
 use plan::{
-    Backend, BufferKind, Control, Grant, LoadError, Needs, Plan, Program, Refusal, State, Step,
+    Backend, BufferKind, Control, Grant, LoadError, Needs, Op, Plan, Program, Refusal, State, Step,
     Unit, WeightSource,
 };
 use std::{
@@ -28,6 +28,7 @@ pub(crate) const NAME: &str = "cpu";
 pub struct CpuBackend {
     pool: Arc<Pool>,
     isa: Isa,
+    shared: Shared,
 }
 
 impl CpuBackend {
@@ -44,7 +45,8 @@ impl CpuBackend {
     /// # Errors
     /// If the system gives no threads.
     pub fn limited(threads: NonZeroUsize, most: NonZeroUsize) -> io::Result<Self> {
-        Ok(Self { pool: Arc::new(Pool::limited(threads, most)?), isa: Isa::detect() })
+        let pool = Arc::new(Pool::limited(threads, most)?);
+        Ok(Self { pool, isa: Isa::detect(), shared: Shared::default() })
     }
 
     /// Uses these instructions; results are the same bits for all of them.
@@ -59,7 +61,7 @@ impl CpuBackend {
     /// # Errors
     /// If the system gives no threads.
     pub fn with_isa(threads: NonZeroUsize, isa: Isa) -> io::Result<Self> {
-        Ok(Self { pool: Arc::new(Pool::new(threads)?), isa })
+        Ok(Self { pool: Arc::new(Pool::new(threads)?), isa, shared: Shared::default() })
     }
 
     /// The instruction set in use.
@@ -94,8 +96,10 @@ impl Backend for CpuBackend {
                 needs.weights.push((id, weights::bytes(&plan.weights[id.0 as usize], want)));
             }
         }
-        let own = steps::scratch(step, plan, self.threads()).align_up(64);
-        needs.scratch = Bytes(Tables::of(plan).bytes().0.saturating_add(own.0));
+        needs.scratch = steps::scratch(step, plan, self.threads()).align_up(64);
+        if let Op::Rope(_) = step.op {
+            needs.tables = Tables::of(plan).bytes();
+        }
         Ok(needs)
     }
 
@@ -110,10 +114,12 @@ impl Backend for CpuBackend {
         for step in &plan.steps {
             scratch = scratch.max(self.accept(step, &plan)?.scratch);
         }
+        let scratch = Bytes(Tables::of(&plan).bytes().0.saturating_add(scratch.0));
         let placement = Placement::of(&plan);
         let layout = Layout::of(&plan);
         let mut team = self.pool.team();
-        let packed = Packed::load(&plan, &placement, &*weights, &mut team, grant, control)?;
+        let what = (&plan, &placement);
+        let packed = Packed::load(what, &*weights, &self.shared, &mut team, grant, control)?;
         drop(team);
         let mut tables = Tables::of(&plan);
         tables.place(&placement);
@@ -181,8 +187,10 @@ impl Program for CpuProgram {
             grant.take(bytes)?;
         }
         let mut team = self.pool.team();
-        let mut region =
-            |bytes| Region::touched(bytes, &mut team).map_err(|_| LoadError::Memory { bytes });
+        let pages = Pages::of(&self.plan);
+        let mut region = |bytes| {
+            Region::touched(bytes, pages, &mut team).map_err(|_| LoadError::Memory { bytes })
+        };
         let (values, kv, scratch) =
             (region(self.layout.bytes)?, region(kv)?, region(self.scratch)?);
         drop(team);

@@ -3,13 +3,13 @@
 //! A worker reads the rows of a panel into scratch of its own and packs them at once, so that no
 //! second copy of a tensor ever exists. The first error or the caller's wish to stop ends the work.
 
-use crate::layout::{index, numbers_mut};
+use crate::layout::{index, numbers, numbers_mut};
 use crate::matrix::{self, Matrix};
-use crate::memory::Region;
-use crate::pool::{Parts, Team};
+use crate::memory::{Pages, Region};
+use crate::pool::{Parts, Split, Team, Tiles};
 use crate::steps::Packing;
 use crate::weights::{Held, Placement};
-use kernels::isa::LANES;
+use kernels::{gemm, isa::LANES};
 use plan::{Control, LoadError, Plan, ReadError, Weight, WeightSource};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -76,12 +76,13 @@ pub(crate) fn load(
     let weight = |id: plan::WeightId| &plan.weights[id.0 as usize];
     let kept = || placement.iter().filter(|(_, held)| *held != Held::Source);
     let at_once = |(id, held)| match held {
-        Held::Packed { packing, .. } => packing.pieces(weight(id)).stored_bytes,
+        Held::Packed { packing, .. } => packing.held_bytes(weight(id)),
         _ => weight(id).row_bytes().saturating_mul(LANES as u64),
     };
     let each = Bytes(kept().map(at_once).max().unwrap_or(0)).align_up(64);
     let all = Bytes(each.0.saturating_mul(team.threads_max() as u64));
-    let mut scratch = Region::new(all).map_err(|_| LoadError::Memory { bytes: all })?;
+    let mut scratch =
+        Region::new(all, Pages::of(plan)).map_err(|_| LoadError::Memory { bytes: all })?;
     let each = each.to_usize().ok_or(LoadError::Memory { bytes: all })?;
     let load = Load {
         source,
@@ -170,6 +171,9 @@ fn pack_array(
     if out.is_empty() {
         return;
     }
+    if packing == Packing::Columns {
+        return pack_columns(load, weight, (out, pieces.packed_bytes), team, parts);
+    }
     let stored_bytes = index(weight.stored_bytes().0);
     let each = index(pieces.stored_bytes);
     let rows = pieces.stored_bytes / weight.row_bytes().max(1);
@@ -182,6 +186,40 @@ fn pack_array(
             packing.pack(weight, stored, out);
         }
     });
+}
+
+/// Packs matrices of so many packed bytes each by their rows, some at a time: these go to all panels.
+fn pack_columns(
+    load: &Load<'_>,
+    weight: &Weight,
+    (out, packed_bytes): (&mut [u8], usize),
+    team: &mut Team<'_>,
+    parts: &Parts<'_>,
+) {
+    let row_bytes = index(weight.row_bytes());
+    let some = index(Packing::Columns.held_bytes(weight)) / row_bytes;
+    let columns = index(weight.shape.last());
+    let panels = columns.div_ceil(LANES);
+    let rows = packed_bytes / (4 * LANES * panels);
+    for (matrix, out) in (0..).zip(out.chunks_exact_mut(packed_bytes)) {
+        let mut tiles = [Tiles::new(out, 4 * LANES * rows, panels, 4 * LANES * some)];
+        team.tiles(&mut tiles, parts, Split::Runs(1), |scratch, _, mut tile| {
+            let all = tile.columns();
+            for start in all.clone().step_by(4 * LANES * some) {
+                let packed = start..all.end.min(start + 4 * LANES * some);
+                let first = (matrix * rows + start / (4 * LANES)) as u64;
+                let stored = &mut scratch[..packed.len() / (4 * LANES) * row_bytes];
+                if !load.goes_on() || !load.read(weight, first, stored) {
+                    return;
+                }
+                let stored = numbers(stored);
+                for panel in 0..panels {
+                    let out = &mut tile.row(panel)[packed.start - all.start..][..packed.len()];
+                    gemm::pack_panel(stored, columns, panel, numbers_mut(out));
+                }
+            }
+        });
+    }
 }
 
 /// Reads a weight as it is stored, some rows at a time.

@@ -1,13 +1,14 @@
-//! Large memory: zeroed, 64-byte aligned, on huge pages where the system has them.
+//! Large memory: zeroed, 64-byte aligned, on huge pages where they pay and the system has them.
 //!
-//! A [`Region`] is all that a program or a state allocates. On Linux it is an anonymous mapping
-//! that begins on a 2 MiB boundary and asks for huge pages, because page walks and not DRAM bound
-//! decoding otherwise (38 against 67 GB/s, measured on a 2-core Zen 4 virtual machine). The system's
-//! refusal is an error, never an abort.
+//! A [`Region`] is all that a program or a state allocates. On Linux it is an anonymous mapping.
+//! Those of language models begin on a 2 MiB boundary and ask for huge pages, because page walks and
+//! not DRAM bound decoding otherwise (38 against 67 GB/s, measured on a 2-core Zen 4 virtual machine).
+//! Those of networks do not ([`Pages`]). The system's refusal is an error, never an abort.
 #![expect(unsafe_code, reason = "maps memory")]
 
 use crate::pool::{Parts, Team};
 use core::ptr::NonNull;
+use plan::{Op, Plan};
 use std::fmt;
 use tensor::Bytes;
 
@@ -16,6 +17,29 @@ const HUGE: usize = 2 << 20;
 
 /// Bytes between two touches: no system has smaller pages.
 const PAGE: usize = 4096;
+
+/// What a region lies on.
+///
+/// Weights that are read anew for every token want huge pages. Those of a network are read a few times
+/// for each of many multiplications, and its first run should come soon: on a virtual machine that
+/// gives free memory back to its host, the first touch of a huge page took 4.5 ms (ResNet-50's 50 of them
+/// 230 ms, as long as all else of its loading), that of as many small ones, which mostly had been used
+/// a moment before, 0.9 ms; a run of it took the same time on both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pages {
+    /// Huge ones, where the system has them.
+    Huge,
+    /// Whatever the system uses.
+    Plain,
+}
+
+impl Pages {
+    /// What the memory of a plan lies on.
+    pub(crate) fn of(plan: &Plan) -> Self {
+        let arrays = plan.steps.iter().all(|step| matches!(step.op, Op::Array(_)));
+        if arrays { Self::Plain } else { Self::Huge }
+    }
+}
 
 /// The system would not give memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -38,22 +62,22 @@ impl Region {
     ///
     /// # Errors
     /// If the system refuses.
-    pub fn new(bytes: Bytes) -> Result<Self, Refused> {
+    pub fn new(bytes: Bytes, pages: Pages) -> Result<Self, Refused> {
         let refused = Refused(bytes);
         let len = bytes.to_usize().filter(|&len| len <= isize::MAX as usize - 2 * HUGE);
         let len = len.ok_or(refused)?;
         if len == 0 {
             return Ok(Self { base: NonNull::<Line>::dangling().cast(), len });
         }
-        os::map(len).map(|base| Self { base, len }).ok_or(refused)
+        os::map(len, pages).map(|base| Self { base, len }).ok_or(refused)
     }
 
     /// Memory of `bytes` whose pages are all there, so that later writes cannot fail.
     ///
     /// # Errors
     /// If the system refuses.
-    pub fn touched(bytes: Bytes, team: &mut Team<'_>) -> Result<Self, Refused> {
-        let mut region = Self::new(bytes)?;
+    pub fn touched(bytes: Bytes, pages: Pages, team: &mut Team<'_>) -> Result<Self, Refused> {
+        let mut region = Self::new(bytes, pages)?;
         // The system clears a page where it is first touched, so all threads share that work.
         let len = region.len / HUGE * HUGE;
         let (whole, rest) = region.bytes_mut().split_at_mut(len);
@@ -104,17 +128,17 @@ impl fmt::Debug for Region {
 
 #[cfg(target_os = "linux")]
 mod os {
-    use super::{HUGE, NonNull, PAGE};
+    use super::{HUGE, NonNull, PAGE, Pages};
 
     /// Bytes of the mapping for `len` usable bytes.
     fn whole(len: usize) -> usize {
         len.next_multiple_of(PAGE)
     }
 
-    /// Zeroed memory, on a 2 MiB boundary where it is that large.
-    pub(super) fn map(len: usize) -> Option<NonNull<u8>> {
+    /// Zeroed memory; on a 2 MiB boundary where pages should be huge and it is that large.
+    pub(super) fn map(len: usize, pages: Pages) -> Option<NonNull<u8>> {
         let len = whole(len);
-        let slack = if len >= HUGE { HUGE } else { 0 };
+        let slack = if len >= HUGE && pages == Pages::Huge { HUGE } else { 0 };
         // SAFETY: an anonymous mapping at an address of the system's choice touches nothing else.
         let raw = unsafe {
             libc::mmap(
@@ -150,7 +174,7 @@ mod os {
     /// Gives memory back.
     ///
     /// # Safety
-    /// `base` came from `map(len)`, and nothing uses the memory any more.
+    /// `base` came from `map(len, …)`, and nothing uses the memory any more.
     pub(super) unsafe fn unmap(base: NonNull<u8>, len: usize) {
         // SAFETY: the caller vouches for the range.
         unsafe { libc::munmap(base.as_ptr().cast(), whole(len)) };
@@ -159,7 +183,7 @@ mod os {
 
 #[cfg(not(target_os = "linux"))]
 mod os {
-    use super::{HUGE, NonNull};
+    use super::{HUGE, NonNull, Pages};
     use std::alloc::{Layout, alloc_zeroed, dealloc};
 
     fn layout(len: usize) -> Layout {
@@ -168,7 +192,7 @@ mod os {
     }
 
     /// Zeroed memory, on a 2 MiB boundary where it is that large.
-    pub(super) fn map(len: usize) -> Option<NonNull<u8>> {
+    pub(super) fn map(len: usize, _: Pages) -> Option<NonNull<u8>> {
         // SAFETY: the layout's size is not zero.
         NonNull::new(unsafe { alloc_zeroed(layout(len)) })
     }
@@ -176,7 +200,7 @@ mod os {
     /// Gives memory back.
     ///
     /// # Safety
-    /// `base` came from `map(len)`, and nothing uses the memory any more.
+    /// `base` came from `map(len, …)`, and nothing uses the memory any more.
     pub(super) unsafe fn unmap(base: NonNull<u8>, len: usize) {
         // SAFETY: the caller vouches for the range.
         unsafe { dealloc(base.as_ptr(), layout(len)) };
@@ -193,10 +217,12 @@ mod tests {
     fn regions_are_zeroed_aligned_and_writable() {
         let pool = Pool::new(NonZeroUsize::new(2).expect("two")).expect("two threads");
         let mut team = pool.team();
-        for len in [0, 1, 64, 4097, HUGE - 1, HUGE, 3 * HUGE + 5] {
-            let mut region = Region::touched(Bytes(len as u64), &mut team).expect("a few MiB");
+        let lens = [0, 1, 64, 4097, HUGE - 1, HUGE, 3 * HUGE + 5];
+        for (len, pages) in lens.into_iter().flat_map(|n| [(n, Pages::Huge), (n, Pages::Plain)]) {
+            let bytes = Bytes(len as u64);
+            let mut region = Region::touched(bytes, pages, &mut team).expect("a few MiB");
             assert_eq!(region.bytes().len(), len);
-            let align = if len >= HUGE { HUGE } else { 64 };
+            let align = if len >= HUGE && pages == Pages::Huge { HUGE } else { 64 };
             assert_eq!(region.bytes().as_ptr().addr() % align, 0, "{len}");
             assert!(region.bytes().iter().all(|&byte| byte == 0));
             region.bytes_mut().fill(7);
@@ -207,7 +233,7 @@ mod tests {
     #[test]
     fn what_cannot_be_had_is_an_error() {
         for bytes in [Bytes(u64::MAX), Bytes(1 << 60)] {
-            assert_eq!(Region::new(bytes).err(), Some(Refused(bytes)));
+            assert_eq!(Region::new(bytes, Pages::Huge).err(), Some(Refused(bytes)));
         }
     }
 }

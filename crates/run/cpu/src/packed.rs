@@ -1,16 +1,19 @@
 //! Where packed weights lie: in memory of our own, or in a place that keeps them for the next start.
 //!
 //! The bytes are the same, so that nothing else knows the difference. Kept bytes are used only after a
-//! sum over all of them was compared, with all threads; what does not agree is packed anew.
+//! sum over all of them was compared, with all threads; what does not agree is packed anew. Programs of
+//! one backend whose weights are the same and lie alike (a network for other extents of its inputs)
+//! share their memory.
 
 use crate::load::load;
-use crate::memory::Region;
+use crate::memory::{Pages, Region};
 use crate::pool::Team;
 use crate::weights::{Held, Placement};
 use plan::pack::{Slot, Wanted};
 use plan::{Control, Grant, Kept, LoadError, Plan, Weight, WeightSource};
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// Counts changes of a panel's bytes: part of what kept weights are found by. A test holds the bytes
 /// of each type to this number.
@@ -22,18 +25,49 @@ const PIECE: usize = 1 << 20;
 /// All weights of a program, packed.
 #[derive(Debug)]
 pub(crate) enum Packed {
-    /// In memory of our own, on huge pages.
-    Own(Region),
+    /// In memory of our own.
+    Own(Arc<Region>),
     /// In a store.
     Kept(Box<dyn Kept>),
+}
+
+/// Weights in memory of our own that programs use now, by what they are and how they lie.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    list: Mutex<Vec<(String, Weak<Region>)>>,
+}
+
+impl Shared {
+    fn find(&self, key: &str) -> Option<Arc<Region>> {
+        let list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
+        list.iter().find(|(known, _)| known == key)?.1.upgrade()
+    }
+
+    fn add(&self, key: String, region: &Arc<Region>) {
+        let mut list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
+        list.retain(|(_, region)| region.strong_count() > 0);
+        list.push((key, Arc::downgrade(region)));
+    }
+}
+
+/// What a source's weights are and how they lie, if the source can tell.
+fn key(plan: &Plan, placement: &Placement, source: &dyn WeightSource) -> Option<String> {
+    let mut text = String::new();
+    for (id, held) in placement.iter().filter(|(_, held)| *held != Held::Source) {
+        let weight = &plan.weights[id.0 as usize];
+        let (identity, Weight { ty, shape, first, .. }) = (source.identity(weight)?, weight);
+        writeln!(text, "{identity:x} {ty} {:?} {first} {held:?}", shape.dims())
+            .expect("strings take everything");
+    }
+    Some(text)
 }
 
 impl Packed {
     /// Finds or packs the weights of `placement`; takes a grant for memory of our own only.
     pub(crate) fn load(
-        plan: &Plan,
-        placement: &Placement,
+        (plan, placement): (&Plan, &Placement),
         source: &dyn WeightSource,
+        shared: &Shared,
         team: &mut Team<'_>,
         grant: &mut Grant,
         control: &dyn Control,
@@ -58,8 +92,21 @@ impl Packed {
             }
         }
         grant.take(bytes)?;
-        let mut region = Region::new(bytes).map_err(|_| LoadError::Memory { bytes })?;
+        let key = key(plan, placement, source);
+        if let Some(region) = key.as_deref().and_then(|key| shared.find(key)) {
+            let looked_up = placement.iter().any(|(_, held)| held == Held::Source);
+            for weight in plan.weights.iter().filter(|_| !looked_up) {
+                source.release(weight);
+            }
+            return Ok(Self::Own(region));
+        }
+        let mut region =
+            Region::new(bytes, Pages::of(plan)).map_err(|_| LoadError::Memory { bytes })?;
         load(plan, placement, source, region.bytes_mut(), team, control)?;
+        let region = Arc::new(region);
+        if let Some(key) = key {
+            shared.add(key, &region);
+        }
         Ok(Self::Own(region))
     }
 

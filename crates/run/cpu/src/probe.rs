@@ -5,7 +5,7 @@
 //! a kernel's rate can be judged against what was possible in the same second. No clock here: the
 //! caller takes the time around a call.
 
-use crate::memory::{Refused, Region};
+use crate::memory::{Pages, Refused, Region};
 use crate::pool::Pool;
 use core::sync::atomic::{AtomicU64, Ordering};
 use kernels::{Isa, probe};
@@ -23,7 +23,7 @@ pub struct Probe {
 impl Probe {
     /// Takes the memory and touches it. It should be a multiple of the last cache.
     pub(crate) fn new(pool: Arc<Pool>, isa: Isa, bytes: Bytes) -> Result<Self, Refused> {
-        let region = Region::touched(bytes, &mut pool.team())?;
+        let region = Region::touched(bytes, Pages::Huge, &mut pool.team())?;
         Ok(Self { pool, isa, region })
     }
 

@@ -32,13 +32,18 @@ pub fn pack_columns<T: Copy + Default>(columns: &[T], k: usize, panels: &mut [T]
     let all = columns.chunks(LANES * k);
     for (columns, panel) in all.zip(panels.chunks_exact_mut(LANES * k)) {
         let (panel, _) = panel.as_chunks_mut::<LANES>();
-        for (r, column) in columns.chunks_exact(k).enumerate() {
-            for (lanes, &value) in panel.iter_mut().zip(column) {
-                lanes[r] = value;
+        let width = columns.len() / k;
+        // Some steps of k of all columns, so that what is written stays near while they take turns.
+        for (i, lanes) in panel.chunks_mut(LANES).enumerate() {
+            for (r, column) in columns.chunks_exact(k).enumerate() {
+                let column = &column[i * LANES..][..lanes.len()];
+                for (lanes, &value) in lanes.iter_mut().zip(column) {
+                    lanes[r] = value;
+                }
             }
-        }
-        for lanes in panel {
-            lanes[columns.len() / k..].fill(T::default());
+            for lanes in lanes {
+                lanes[width..].fill(T::default());
+            }
         }
     }
 }
@@ -55,12 +60,22 @@ pub fn pack_rows(rows: &[f32], columns: usize, panels: &mut [f32]) {
         return;
     }
     for (p, panel) in panels.chunks_exact_mut(LANES * k).enumerate() {
-        let width = LANES.min(columns - p * LANES);
-        let (panel, _) = panel.as_chunks_mut::<LANES>();
-        for (row, lanes) in rows.chunks_exact(columns).zip(panel) {
-            lanes[..width].copy_from_slice(&row[p * LANES..][..width]);
-            lanes[width..].fill(0.0);
-        }
+        pack_panel(rows, columns, p, panel);
+    }
+}
+
+/// Packs columns `16 * index` on, up to 16 of them, of some rows `[rows][columns]` into a part of their
+/// panel, `[rows][16]`; missing columns are zeros.
+///
+/// # Panics
+/// If there is no such panel.
+pub fn pack_panel(rows: &[f32], columns: usize, index: usize, part: &mut [f32]) {
+    let first = index * LANES;
+    let width = LANES.min(columns - first);
+    let (part, _) = part.as_chunks_mut::<LANES>();
+    for (row, lanes) in rows.chunks_exact(columns).zip(part) {
+        lanes[..width].copy_from_slice(&row[first..][..width]);
+        lanes[width..].fill(0.0);
     }
 }
 

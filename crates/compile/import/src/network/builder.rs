@@ -24,6 +24,9 @@ use tensor::{DType, Shape, TensorRef, TensorType};
 const FOLD_BYTES: u64 = 64 << 10;
 /// Results of at most this multiple of their operands too.
 const FOLD_FACTOR: u64 = 2;
+/// Turned matrices of a file from this size on are left to the passes, which turn them while a backend
+/// packs them: they need not be read before.
+const LATER_BYTES: u64 = 256 << 10;
 /// Inputs up to this many elements may become part of the binding.
 const BOUND_ELEMENTS: u64 = 64;
 /// The largest constant that a network gives out.
@@ -215,6 +218,12 @@ impl<'h> Builder<'h> {
             let mut splat = [0; 8];
             splat[..one.len()].copy_from_slice(&one);
             return Ok(Some(Tensor::of(dtype, dims, Constant::Splat(splat))));
+        }
+        if let (ArrayOp::View(_), [Some(x)], 2) = (op, operands, dims.len())
+            && let Source::Constant(Constant::Stored(_)) = x.source
+            && x.bytes() >= LATER_BYTES
+        {
+            return Ok(None);
         }
         let size = size(dtype, &dims)?;
         let most = FOLD_BYTES.max(bytes.saturating_mul(FOLD_FACTOR));

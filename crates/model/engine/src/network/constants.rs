@@ -4,17 +4,20 @@
 //! up at that moment, so that a constant and its packed form are never all there at once.
 
 use super::{
+    derived::Derived,
     file::{Folder, Piece},
-    optimise::Derived,
 };
 use crate::error::EngineError;
 use graph::Graph;
 use import::network::{Constant, HostError};
 use plan::{LoadError, ReadError, Weight, WeightSource};
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet},
+    hash::{DefaultHasher, Hash as _, Hasher as _},
     sync::{Arc, PoisonError, RwLock},
 };
+use tensor::{DType, Shape, TensorType};
 
 /// The constants that have not been given up.
 #[derive(Debug, Default)]
@@ -29,6 +32,56 @@ pub(super) enum Held {
     Splat([u8; 8]),
     /// Computed from others when it is read.
     Derived(Arc<Derived>),
+}
+
+impl Held {
+    /// Fills `out` from byte `start` on, which begins an element of this type.
+    pub(super) fn read(&self, dtype: DType, start: usize, out: &mut [u8]) -> Result<(), HostError> {
+        match self {
+            Self::Piece(piece) => piece.read(start, out),
+            Self::Bytes(bytes) => {
+                let part = start.checked_add(out.len()).and_then(|end| bytes.get(start..end));
+                let behind = || HostError::Read("bytes behind its end".into());
+                out.copy_from_slice(part.ok_or_else(behind)?);
+                Ok(())
+            }
+            Self::Splat(one) => {
+                let width = usize::try_from(dtype.bytes()).unwrap_or(8);
+                for chunk in out.chunks_mut(width) {
+                    chunk.copy_from_slice(&one[..chunk.len()]);
+                }
+                Ok(())
+            }
+            Self::Derived(derived) => derived.read(start, out),
+        }
+    }
+
+    /// Tells `state` what the bytes are, without computing them.
+    pub(super) fn identify(&self, state: &mut DefaultHasher) {
+        std::mem::discriminant(self).hash(state);
+        match self {
+            Self::Piece(Piece::Held(bytes, range)) => (Arc::as_ptr(bytes), range).hash(state),
+            Self::Piece(Piece::Filed { origin, offset, len }) => {
+                (Arc::as_ptr(origin), offset, len).hash(state);
+            }
+            Self::Bytes(bytes) => bytes.hash(state),
+            Self::Splat(one) => one.hash(state),
+            Self::Derived(derived) => derived.identify(state),
+        }
+    }
+
+    /// All bytes of a constant of this type and these extents.
+    pub(super) fn all(&self, dtype: DType, dims: Shape) -> Result<Cow<'_, [u8]>, HostError> {
+        if let Self::Bytes(bytes) = self {
+            return Ok(Cow::Borrowed(bytes));
+        }
+        let size = tensor::view::tensor_bytes(dtype.into(), dims);
+        let size = size.ok().and_then(tensor::Bytes::to_usize);
+        let size = size.ok_or_else(|| HostError::Read(format!("{dims} is larger than memory")))?;
+        let mut bytes = vec![0; size];
+        self.read(dtype, 0, &mut bytes)?;
+        Ok(Cow::Owned(bytes))
+    }
 }
 
 impl Constants {
@@ -80,30 +133,18 @@ impl WeightSource for Constants {
         let start = row.checked_mul(weight.row_bytes()).and_then(|n| usize::try_from(n).ok());
         let start = start.ok_or_else(|| error("a row behind its end".into()))?;
         let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
-        match map.get(&weight.tensor) {
-            Some(Held::Piece(piece)) => {
-                piece.read(start, out).map_err(|reason| error(reason.to_string()))
-            }
-            Some(Held::Bytes(bytes)) => {
-                let end = start.checked_add(out.len());
-                let part = end.and_then(|end| bytes.get(start..end));
-                out.copy_from_slice(part.ok_or_else(|| error("a row behind its end".into()))?);
-                Ok(())
-            }
-            Some(Held::Splat(one)) => {
-                let width = usize::try_from(weight.ty.block_bytes()).unwrap_or(8);
-                for chunk in out.chunks_mut(width) {
-                    chunk.copy_from_slice(&one[..chunk.len()]);
-                }
-                Ok(())
-            }
-            Some(Held::Derived(derived)) => {
-                let derived = Arc::clone(derived);
-                drop(map);
-                derived.read(start, out).map_err(|fault| error(fault.to_string()))
-            }
-            None => Err(error("is not in the model".into())),
-        }
+        let held = map.get(&weight.tensor).ok_or_else(|| error("is not in the model".into()))?;
+        let TensorType::Plain(dtype) = weight.ty else {
+            return Err(error("is no array".into()));
+        };
+        held.read(dtype, start, out).map_err(|reason| error(reason.to_string()))
+    }
+
+    fn identity(&self, weight: &Weight) -> Option<u64> {
+        let mut state = DefaultHasher::new();
+        let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
+        map.get(&weight.tensor)?.identify(&mut state);
+        Some(state.finish())
     }
 
     fn release(&self, weight: &Weight) {

@@ -5,6 +5,7 @@ use crate::{alloc, backend, load};
 use plan::array::{Channels, Conv, List, Map, Pool, PoolKind, Zip};
 use plan::*;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tensor::{Bytes, DType, Shape, TensorRef, cast::to_bytes};
 
 /// A plan in the making: every value has a buffer of its own, inputs of noise in memory.
@@ -153,4 +154,48 @@ fn an_index_outside_of_its_array_is_an_error() {
     let mut state = load(&network.plan, &memory, &backend(2));
     let error = state.run(&[], &Uncontrolled).unwrap_err();
     assert_eq!(error, RunError::Outside { op: "gather", index: 8, extent: 8 });
+}
+
+/// Weights that say what they are, and count how often they are read.
+struct Known {
+    memory: Memory,
+    reads: AtomicUsize,
+}
+
+impl WeightSource for Known {
+    fn read_rows(&self, weight: &Weight, row: u64, out: &mut [u8]) -> Result<(), ReadError> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        self.memory.read_rows(weight, row, out)
+    }
+
+    fn identity(&self, weight: &Weight) -> Option<u64> {
+        let number = weight.tensor.trim_start_matches('w').parse().ok();
+        number.filter(|_| self.memory.0.contains_key(&weight.tensor))
+    }
+}
+
+#[test]
+fn programs_share_weights_while_one_of_them_lives() {
+    let Network { mut plan, memory } = network();
+    let backend = backend(2);
+    plan.place(&backend).unwrap();
+    let known = Arc::new(Known { memory, reads: AtomicUsize::new(0) });
+    let load = || {
+        let source = Arc::clone(&known) as Arc<dyn WeightSource>;
+        let mut grant = Grant::new(plan.promise().total());
+        let program = backend.load(plan.clone(), source, &mut grant, &Uncontrolled).unwrap();
+        (program.state(&mut grant).unwrap(), known.reads.swap(0, Ordering::Relaxed))
+    };
+    let run = |state: &mut Box<dyn State>| {
+        state.input(0).fill(0x3e);
+        state.run(&[], &Uncontrolled).unwrap();
+        state.output(0).to_vec()
+    };
+    let ((mut first, reads), (mut second, again)) = (load(), load());
+    assert!(reads > 0 && again == 0, "{reads} reads, then {again}");
+    let expected = run(&mut first);
+    drop(first);
+    assert_eq!(run(&mut second), expected);
+    drop(second);
+    assert_eq!(load().1, reads);
 }

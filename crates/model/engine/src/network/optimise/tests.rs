@@ -358,7 +358,7 @@ fn interpret(graph: &Graph, constants: &Constants, x: Vec<u8>) -> Vec<Vec<u8>> {
                     let weight = &graph.weights[id.0 as usize];
                     let TensorType::Plain(dtype) = weight.ty else { panic!("plain") };
                     let held = constants.find(&weight.tensor).unwrap();
-                    let bytes = held.bytes(dtype, weight.shape).unwrap().into_owned();
+                    let bytes = held.all(dtype, weight.shape).unwrap().into_owned();
                     Some(((dtype, weight.shape), bytes))
                 }
                 Input::State(_) | Input::Absent => None,

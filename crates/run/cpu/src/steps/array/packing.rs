@@ -32,6 +32,10 @@ pub(crate) enum Packing {
     Bytes(int8::Panels),
 }
 
+/// Bytes of a matrix's rows that are held while they are packed, or this part of all, if that is more.
+const HELD_BYTES: u64 = 1 << 20;
+const HELD_PART: u64 = 32;
+
 /// What is packed at once.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pieces {
@@ -91,6 +95,18 @@ impl Packing {
             }
             Self::Bytes(panels) => panels.pieces(weight),
         }
+    }
+
+    /// Stored bytes that are held at once while a weight is packed, whole rows: pieces, or some rows of a
+    /// piece where these go to all panels.
+    pub(crate) fn held_bytes(self, weight: &Weight) -> u64 {
+        let pieces = self.pieces(weight);
+        if self != Self::Columns {
+            return pieces.stored_bytes;
+        }
+        let row = weight.row_bytes().max(1);
+        let some = HELD_BYTES.max(pieces.stored_bytes / HELD_PART) / row * row;
+        some.clamp(row, pieces.stored_bytes.max(row))
     }
 
     /// Bytes that a weight takes when it is packed so.
