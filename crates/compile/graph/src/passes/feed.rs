@@ -10,18 +10,28 @@ use alloc::vec;
 use plan::array::{Conv, List, Pad, PadMode, Pool, PoolKind, Reduce, ReduceKind, Zip};
 use plan::{ArrayOp, Op};
 
-/// Runs the pass.
+/// Runs the pass: what stands before a term that was folded may be a factor.
 pub(super) fn run(graph: &mut Rewriter<'_>) -> usize {
-    graph.each(|graph, node| {
-        let Op::Array(op) = node.op else { return None };
-        match op {
-            ArrayOp::Conv(conv) => padded(graph, node, conv)
-                .or_else(|| term(graph, node, conv))
-                .or_else(|| factor(graph, node, conv)),
-            ArrayOp::Pool(pool) => pooled(graph, node, pool),
-            _ => None,
+    let mut all = 0;
+    loop {
+        let times = graph.each(rule);
+        if times == 0 {
+            return all;
         }
-    })
+        all += times;
+        super::dead_code::run(graph.graph);
+    }
+}
+
+fn rule(graph: &mut Rewriter<'_>, node: &Node) -> Option<Input> {
+    let Op::Array(op) = node.op else { return None };
+    match op {
+        ArrayOp::Conv(conv) => padded(graph, node, conv)
+            .or_else(|| term(graph, node, conv))
+            .or_else(|| factor(graph, node, conv)),
+        ArrayOp::Pool(pool) => pooled(graph, node, pool),
+        _ => None,
+    }
 }
 
 /// A window whose padding takes in that of its operand; `None` if that crops or pads more than
