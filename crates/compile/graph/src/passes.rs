@@ -15,6 +15,8 @@ mod duplicates;
 mod composites;
 mod fold;
 mod feed;
+mod compose;
+mod gates;
 mod layout;
 mod affine;
 mod epilogue;
@@ -63,12 +65,14 @@ pub struct Fired {
 }
 
 /// All passes, in the order in which they run.
-pub const PASSES: [Pass; 8] = [
+pub const PASSES: [Pass; 10] = [
     Pass { name: "identity", about: "drop what changes nothing", run: identity::run },
     Pass { name: "duplicates", about: "compute equal things once", run: duplicates::run },
     Pass { name: "composites", about: "formulas as the operator they are", run: composites::run },
     Pass { name: "fold", about: "scales and terms of sums into weights", run: fold::run },
     Pass { name: "feed", about: "scales, terms, borders of operands into weights", run: feed::run },
+    Pass { name: "compose", about: "convolution and pointwise one as one", run: compose::run },
+    Pass { name: "gates", about: "a number behind a hard sigmoid into a clamp", run: gates::run },
     Pass { name: "layout", about: "images with channels last", run: layout::run },
     Pass { name: "affine", about: "a factor and a term a channel in one step", run: affine::run },
     Pass {

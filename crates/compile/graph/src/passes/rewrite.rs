@@ -164,7 +164,12 @@ impl<'a> Rewriter<'a> {
 
     /// The number 1.
     pub(super) fn one(&mut self, dtype: DType) -> Option<Input> {
-        let weight = self.constants.number(dtype, 1.0)?;
+        self.constant(dtype, 1.0)
+    }
+
+    /// A number.
+    pub(super) fn constant(&mut self, dtype: DType, value: f32) -> Option<Input> {
+        let weight = self.constants.number(dtype, value)?;
         Some(self.graph.weight(weight).into())
     }
 
