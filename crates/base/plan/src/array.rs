@@ -139,6 +139,17 @@ pub enum ArrayOp {
         /// Extents of the result's spatial dimensions.
         output: List<u32>,
     },
+    /// `(x: [n, …, c], w: [m, …, c], bias?: [m], residual?: like the result) → [n, …, m]`: a
+    /// [`ArrayOp::ConvTranspose`] of channels last and one group with its [`Epilogue`]. Only passes
+    /// make it.
+    ConvTransposeLast {
+        /// Window, steps and pads of the convolution that this one turns round.
+        conv: Conv,
+        /// Extents of the result's spatial dimensions.
+        output: List<u32>,
+        /// What is done with the sums.
+        epilogue: Epilogue,
+    },
     /// `(x, w, offset, bias?, mask?) → like Conv`: each tap reads at a learned place (ONNX
     /// `DeformConv`, opset 19).
     DeformConv {
@@ -843,6 +854,11 @@ impl ArrayOp {
             Self::ConvTranspose { .. } => {
                 product(a).saturating_mul(product(b.get(1..).unwrap_or_default()))
             }
+            Self::ConvTransposeLast { .. } => {
+                let behind = b.len().saturating_sub(1);
+                let taps = product(b.get(..behind).unwrap_or_default());
+                product(a).saturating_mul(taps)
+            }
             // The recurrent weights are as many as those of the input, where both are as wide.
             Self::Recurrent(cell) => {
                 let [steps, batch] = [0, 1].map(|i| a.get(i).copied().unwrap_or(1));
@@ -873,6 +889,7 @@ impl ArrayOp {
             Self::Conv(_) => "conv",
             Self::ConvLast { .. } => "conv_last",
             Self::ConvTranspose { .. } => "conv_transpose",
+            Self::ConvTransposeLast { .. } => "conv_transpose_last",
             Self::DeformConv { .. } => "deform_conv",
             Self::Pool(_) => "pool",
             Self::MaxUnpool { .. } => "max_unpool",

@@ -13,6 +13,10 @@ use core::num::NonZeroU32;
 
 /// An operator with its attributes.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "operators are copied while graphs and plans are made, never while they run"
+)]
 pub enum Op {
     /// `(ids: [tokens] U32, table: [vocabulary, width]) → [tokens, width]`:
     /// `out[t] = table[ids[t]] * scale`.

@@ -39,6 +39,10 @@ pub fn of(op: &ArrayOp, operands: &[Option<Array>], result: &Array) -> Work {
         ArrayOp::ConvTranspose { .. } => {
             products(x.saturating_mul(dims(1).map_or(1, |dims| behind(&dims, 1))))
         }
+        ArrayOp::ConvTransposeLast { .. } => {
+            let c = dims(0).map_or(1, |dims| dims.last().max(1));
+            products(x.saturating_mul(operand(1) / c))
+        }
         ArrayOp::Recurrent(op) => products(dims(0).map_or(0, |dims| recurrent(op, &dims))),
         ArrayOp::Pool(pool) => plain(out.saturating_mul(window(&pool.conv))),
         ArrayOp::LocalResponse { size, .. } => plain(out.saturating_mul(u64::from(*size))),

@@ -18,6 +18,8 @@ pub mod gemm;
 pub mod slide;
 pub mod map;
 pub mod reduce;
+pub mod resize;
+pub mod response;
 pub mod recurrent;
 pub mod elementwise;
 pub mod exp;

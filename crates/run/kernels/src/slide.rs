@@ -187,20 +187,28 @@ impl<T: Taps> Kernel for Slide<'_, T> {
         let Self { window, taps, x, first, out } = self;
         let channels = window.channels;
         let whole = channels / LANES * LANES;
+        // Fewer places are taken one by one.
         let inner = window.inner();
+        let inner = if inner.len() < FEW { 0..0 } else { inner };
         for (i, out) in out.chunks_exact_mut(window.output[1] * channels).enumerate() {
             let (n, y) = ((first + i) / window.output[0], (first + i) % window.output[0]);
             let x = &x[n * window.image_len()..][..window.image_len()];
             let row = Row { window, taps, x, y, ys: window.taps(0, y), inner: inner.clone() };
             for at in (0..whole).step_by(LANES) {
-                row.channels::<S, false>(s, at, LANES, out);
+                row.inner_places::<S, false>(s, at, LANES, out);
             }
             if whole < channels {
-                row.channels::<S, true>(s, whole, channels - whole, out);
+                row.inner_places::<S, true>(s, whole, channels - whole, out);
+            }
+            for column in (0..row.inner.start).chain(row.inner.end..window.output[1]) {
+                row.place(s, column, out);
             }
         }
     }
 }
+
+/// Chains that are taken together where there are as many places beside each other.
+const FEW: usize = 4;
 
 /// A row of places in one image.
 struct Row<'a, T> {
@@ -210,84 +218,127 @@ struct Row<'a, T> {
     y: usize,
     /// The window's rows that are inside of the image.
     ys: Range<usize>,
-    /// Places where its columns all are.
+    /// Places beside each other where its columns all are.
     inner: Range<usize>,
 }
 
+/// What chains that are taken together are of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Beside {
+    /// Places of the same channels.
+    Places,
+    /// Channels of the same place.
+    Channels,
+}
+
 impl<T: Taps> Row<'_, T> {
-    /// Computes `width` channels from `at` on; fewer than sixteen of them where `PART`.
+    /// Computes `width` channels from `at` on where the window is inside of the image; fewer than
+    /// sixteen of them where `PART`.
     #[inline(always)]
-    fn channels<S: Simd, const PART: bool>(&self, s: S, at: usize, width: usize, out: &mut [f32]) {
-        let (inner, kernel) = (&self.inner, self.window.kernel[1]);
-        let mut column = 0;
-        while column < inner.start {
-            let xs = self.window.taps(1, column);
-            self.places::<S, PART, 1>(s, at, width, column, xs, out);
-            column += 1;
-        }
+    fn inner_places<S: Simd, const PART: bool>(
+        &self,
+        s: S,
+        at: usize,
+        width: usize,
+        out: &mut [f32],
+    ) {
+        let (inner, all) = (&self.inner, 0..self.window.kernel[1]);
+        let mut column = inner.start;
         // The last ones overlap those before, which costs less than one by one: the results are the
         // same.
         if S::ROWS > 8 && inner.len() >= 8 {
             while column < inner.end {
                 column = column.min(inner.end - 8);
-                self.places::<S, PART, 8>(s, at, width, column, 0..kernel, out);
+                let place = [column, at, width];
+                self.chains::<S, PART, 8>(s, Beside::Places, place, all.clone(), out);
                 column += 8;
             }
-        } else if inner.len() >= 4 {
+        } else {
             while column < inner.end {
-                column = column.min(inner.end - 4);
-                self.places::<S, PART, 4>(s, at, width, column, 0..kernel, out);
-                column += 4;
+                column = column.min(inner.end - FEW);
+                let place = [column, at, width];
+                self.chains::<S, PART, FEW>(s, Beside::Places, place, all.clone(), out);
+                column += FEW;
             }
-        }
-        while column < self.window.output[1] {
-            let xs = self.window.taps(1, column);
-            self.places::<S, PART, 1>(s, at, width, column, xs, out);
-            column += 1;
         }
     }
 
-    /// Computes `N` places from `column` on; more than one only where all taps are inside.
+    /// Computes all channels of one place, some of them together: a chain alone waits for itself.
     #[inline(always)]
-    fn places<S: Simd, const PART: bool, const N: usize>(
+    fn place<S: Simd>(&self, s: S, column: usize, out: &mut [f32]) {
+        let (channels, xs) = (self.window.channels, self.window.taps(1, column));
+        let beside = Beside::Channels;
+        let mut at = 0;
+        while at + FEW * LANES <= channels {
+            let place = [column, at, LANES];
+            self.chains::<S, false, FEW>(s, beside, place, xs.clone(), out);
+            at += FEW * LANES;
+        }
+        while at + LANES <= channels {
+            self.chains::<S, false, 1>(s, beside, [column, at, LANES], xs.clone(), out);
+            at += LANES;
+        }
+        if at < channels {
+            self.chains::<S, true, 1>(s, beside, [column, at, channels - at], xs, out);
+        }
+    }
+
+    /// Computes `N` chains of taps `xs` of the window's columns: `width` channels from `at` on of
+    /// the place at `column`, and what stands beside them.
+    #[inline(always)]
+    fn chains<S: Simd, const PART: bool, const N: usize>(
         &self,
         s: S,
-        at: usize,
-        width: usize,
-        column: usize,
+        beside: Beside,
+        [column, at, width]: [usize; 3],
         xs: Range<usize>,
         out: &mut [f32],
     ) {
         let window = self.window;
         let channels = window.channels;
         let width = if PART { width } else { LANES };
+        // What is between chains: of the operand, of the result, of weights.
+        let [step, apart, own] = match beside {
+            Beside::Places => [window.strides[1] * channels, channels, 0],
+            Beside::Channels => [LANES; 3],
+        };
         let mut sums = [self.taps.begin(s, at, width); N];
-        let step = window.strides[1] * channels;
+        if own > 0 {
+            for n in 1..N {
+                sums[n] = self.taps.begin(s, at + n * own, width);
+            }
+        }
         for i in self.ys.clone() {
             let line = self.y * window.strides[0] + i * window.dilations[0] - window.before[0];
             let line = &self.x[line * window.image[1] * channels..][..window.image[1] * channels];
             for j in xs.clone() {
                 let tap = i * window.kernel[1] + j;
-                let loaded = self.taps.load(s, tap, channels, at, width);
+                let mut loaded = [self.taps.load(s, tap, channels, at, width); N];
+                if own > 0 {
+                    for n in 1..N {
+                        loaded[n] = self.taps.load(s, tap, channels, at + n * own, width);
+                    }
+                }
                 let pixel = column * window.strides[1] + j * window.dilations[1] - window.before[1];
                 let from = &line[pixel * channels + at..];
                 if PART {
                     for n in 0..N {
                         let x = s.load_part(&from[n * step..n * step + width]);
-                        sums[n] = self.taps.add(s, sums[n], x, loaded);
+                        sums[n] = self.taps.add(s, sums[n], x, loaded[n]);
                     }
                 } else {
                     let x = s.load_apart::<N>(from, step);
                     for n in 0..N {
-                        sums[n] = self.taps.add(s, sums[n], x[n], loaded);
+                        sums[n] = self.taps.add(s, sums[n], x[n], loaded[n]);
                     }
                 }
             }
         }
         for n in 0..N {
             let inside = self.ys.len() * xs.len();
-            let sum = self.taps.end(s, sums[n], window, [self.y, column + n], inside);
-            let to = &mut out[(column + n) * channels + at..][..width];
+            let place = if own > 0 { column } else { column + n };
+            let sum = self.taps.end(s, sums[n], window, [self.y, place], inside);
+            let to = &mut out[column * channels + at + n * apart..][..width];
             if let Ok(to) = <&mut [f32; LANES]>::try_from(&mut *to) {
                 s.store(sum, to);
             } else {

@@ -13,6 +13,11 @@ pub const PADDING_MAX: usize = 4096;
 /// What padding reads.
 static ZEROS: [f32; PADDING_MAX] = [0.0; PADDING_MAX];
 
+/// What padding reads: [`PADDING_MAX`] zeros.
+pub fn padding() -> &'static [f32] {
+    &ZEROS
+}
+
 /// Channels below which a window's row of pixels is read as one piece.
 const NARROW: usize = 16;
 

@@ -25,6 +25,7 @@ mod dft;
 
 pub use map::apply;
 pub use movement::copy_along;
+pub use sample::{is_kept, samples};
 pub use walk::Out;
 
 use plan::ArrayOp;
@@ -86,6 +87,7 @@ pub fn divides(op: &ArrayOp) -> bool {
         | ArrayOp::Conv(_)
         | ArrayOp::ConvLast { .. }
         | ArrayOp::ConvTranspose { .. }
+        | ArrayOp::ConvTransposeLast { .. }
         | ArrayOp::DeformConv { .. }
         | ArrayOp::Pool(_)
         | ArrayOp::Gather { .. }
@@ -181,6 +183,9 @@ pub fn run(
         ArrayOp::Conv(conv) => window::conv(&conv, inputs, out),
         ArrayOp::ConvLast { conv, epilogue } => window::conv_last(&conv, &epilogue, inputs, out),
         ArrayOp::ConvTranspose { conv, .. } => window::transpose(&conv, inputs, out),
+        ArrayOp::ConvTransposeLast { conv, epilogue, .. } => {
+            window::transpose_last(&conv, &epilogue, inputs, out);
+        }
         ArrayOp::DeformConv { conv, offset_groups } => {
             window::deform(&conv, offset_groups, inputs, out);
         }

@@ -126,6 +126,21 @@ impl Taps {
     }
 }
 
+/// What index `i` of dimension `d` of a resized array blends: how much each sample counts, and which
+/// index of the operand's `len` it is; `None` where that is outside of the region of interest.
+///
+/// # Panics
+/// If `len` is zero.
+pub fn samples(
+    op: &Resize,
+    d: usize,
+    i: usize,
+    len: u64,
+) -> Option<impl Iterator<Item = (f64, usize)>> {
+    let taps = Taps::new(op, d, source(op, d, i, len)?, len);
+    Some((0..taps.count).map(move |k| taps.tap(k)))
+}
+
 pub(crate) fn resize(op: &Resize, inputs: &Inputs<'_, '_>, out: &mut Out<'_>) {
     let x = inputs.at(0);
     let (dims, steps) = (x.shape(), dense(&x.shape()));
@@ -136,7 +151,7 @@ pub(crate) fn resize(op: &Resize, inputs: &Inputs<'_, '_>, out: &mut Out<'_>) {
             out.fill_at(|at| {
                 let mut from = Some(0);
                 for (d, &dim) in dims.iter().enumerate() {
-                    let found = if still(op, d, dim) {
+                    let found = if is_kept(op, d, dim) {
                         Some(at[d])
                     } else {
                         source(op, d, at[d], dim).map(|place| Taps::new(op, d, place, dim).tap(0).1)
@@ -153,7 +168,7 @@ pub(crate) fn resize(op: &Resize, inputs: &Inputs<'_, '_>, out: &mut Out<'_>) {
     out.fill_at(|at| {
         let mut taps: [Option<Taps>; RANK_MAX] = Default::default();
         for (d, &dim) in dims.iter().enumerate() {
-            if still(op, d, dim) {
+            if is_kept(op, d, dim) {
                 continue;
             }
             match source(op, d, at[d], dim) {
@@ -167,9 +182,9 @@ pub(crate) fn resize(op: &Resize, inputs: &Inputs<'_, '_>, out: &mut Out<'_>) {
     });
 }
 
-/// Whether a dimension is left alone.
+/// Whether dimension `d` of extent `dim` is left alone.
 #[expect(clippy::float_cmp, reason = "the importer writes 1 for what is left alone")]
-fn still(op: &Resize, d: usize, dim: u64) -> bool {
+pub fn is_kept(op: &Resize, d: usize, dim: u64) -> bool {
     op.scales[d] == 1.0 && op.dims[d] == dim && op.coordinates != Coordinates::CropAndResize
 }
 

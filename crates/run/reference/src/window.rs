@@ -199,6 +199,34 @@ pub(crate) fn transpose(conv: &Conv, inputs: &Inputs<'_, '_>, out: &mut Out<'_>)
     });
 }
 
+pub(crate) fn transpose_last(
+    conv: &Conv,
+    epilogue: &Epilogue,
+    inputs: &Inputs<'_, '_>,
+    out: &mut Out<'_>,
+) {
+    let (x, w) = (inputs.at(0), inputs.at(1));
+    let (dims, rank) = (x.shape(), x.shape().len());
+    let channels = size(dims[rank - 1]);
+    let spatial = &dims[1..rank - 1];
+    let (plane, window) = (product(spatial), product(&w.shape()[1..rank - 1]));
+    let ending: Ending<'_, f64> = Ending::new(epilogue, inputs, [3, 4]);
+    let bias: Option<Numbers<'_, f64>> = inputs.get(2).map(Numbers::of);
+    let (x, w): (Numbers<'_, f64>, Numbers<'_, f64>) = (Numbers::of(x), Numbers::of(w));
+    out.fill_each(|i, at| {
+        let (n, m) = (at[0], at[rank - 1]);
+        let mut sum = bias.map_or(0.0, |bias| bias.at(m));
+        sources(conv, spatial, &at[1..rank - 1], 0, (0, 0), &mut |tap, source| {
+            let from = (n * plane + source) * channels;
+            let weights = (m * window + tap) * channels;
+            for c in 0..channels {
+                sum += x.at(from + c) * w.at(weights + c);
+            }
+        });
+        ending.of(i, m, sum)
+    });
+}
+
 pub(crate) fn col2im(conv: &Conv, inputs: &Inputs<'_, '_>, out: &mut Out<'_>) {
     let x = inputs.at(0);
     let blocks = size(x.shape()[2]);

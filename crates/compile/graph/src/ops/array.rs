@@ -107,6 +107,9 @@ pub fn result(op: &ArrayOp, operands: &[Option<Array>]) -> Result<Array, OpError
         ArrayOp::Conv(op) => window::conv(operands, &op),
         ArrayOp::ConvLast { conv, epilogue } => window::conv_last(operands, &conv, &epilogue),
         ArrayOp::ConvTranspose { conv, output } => window::transpose(operands, &conv, &output),
+        ArrayOp::ConvTransposeLast { conv, output, epilogue } => {
+            window::transpose_last(operands, &conv, &output, &epilogue)
+        }
         ArrayOp::DeformConv { conv, offset_groups } => {
             window::deform(operands, &conv, offset_groups)
         }
@@ -163,7 +166,7 @@ fn most_operands(op: &ArrayOp) -> usize {
         | ArrayOp::Normalise { .. }
         | ArrayOp::Quantize { .. }
         | ArrayOp::Dequantize { .. } => 3,
-        ArrayOp::MatMul => 4,
+        ArrayOp::MatMul | ArrayOp::ConvTransposeLast { .. } => 4,
         ArrayOp::Conv(_) | ArrayOp::DeformConv { .. } => 5,
         ArrayOp::ConvLast { .. } | ArrayOp::MatMulFused(_) => 7,
         ArrayOp::Recurrent(_) => 8,

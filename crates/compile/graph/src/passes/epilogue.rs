@@ -33,7 +33,9 @@ impl Product {
     fn of(graph: &Rewriter<'_>, sums: Input) -> Option<Self> {
         let (op, mut inputs) = graph.sole_writer(sums)?;
         let epilogue = match op {
-            ArrayOp::ConvLast { epilogue, .. } | ArrayOp::MatMulFused(epilogue) => epilogue,
+            ArrayOp::ConvLast { epilogue, .. }
+            | ArrayOp::ConvTransposeLast { epilogue, .. }
+            | ArrayOp::MatMulFused(epilogue) => epilogue,
             ArrayOp::MatMul => {
                 // Zero points stand behind bias and residual there.
                 let at = BIAS.min(inputs.len());
@@ -50,6 +52,9 @@ impl Product {
     fn push(self, graph: &mut Rewriter<'_>) -> Option<Input> {
         let op = match self.op {
             ArrayOp::ConvLast { conv, .. } => ArrayOp::ConvLast { conv, epilogue: self.epilogue },
+            ArrayOp::ConvTransposeLast { conv, output, .. } => {
+                ArrayOp::ConvTransposeLast { conv, output, epilogue: self.epilogue }
+            }
             _ => ArrayOp::MatMulFused(self.epilogue),
         };
         graph.push(op, trimmed(self.inputs)).map(Input::Value)

@@ -13,9 +13,8 @@ use super::movement::{Moved, Movement};
 use super::rewrite::{Rewriter, is_weight};
 use crate::{Input, Node, ValueId};
 use alloc::{collections::BTreeMap, vec::Vec};
-use plan::array::{Channels, Conv, Epilogue, List, Pool, PoolKind, View};
+use plan::array::{Channels, Conv, Epilogue, List, Pool, PoolKind};
 use plan::{ArrayOp, Op};
-use tensor::Shape;
 
 /// Runs the pass.
 pub(super) fn run(graph: &mut Rewriter<'_>) -> usize {
@@ -28,8 +27,6 @@ pub(super) fn run(graph: &mut Rewriter<'_>) -> usize {
 struct Layout {
     /// The root of each moved value, and where its elements are there.
     chains: BTreeMap<ValueId, (Input, Moved)>,
-    /// Images that were put together from the parts of another value.
-    parts: BTreeMap<ValueId, (Input, Moved)>,
     /// What was realised, by root.
     made: BTreeMap<ValueId, Vec<(Moved, Input)>>,
 }
@@ -40,7 +37,7 @@ impl Layout {
         match op {
             ArrayOp::View(_) | ArrayOp::Reshape { .. } => self.moves(graph, node, &op),
             ArrayOp::Conv(conv) => self.conv(graph, node, conv),
-            ArrayOp::ConvTranspose { conv, ref output } => self.spread(graph, node, &conv, output),
+            ArrayOp::ConvTranspose { conv, output } => self.spread(graph, node, conv, output),
             ArrayOp::Pool(pool) => self.pool(graph, node, pool),
             _ => sink::rule(self, graph, node, &op),
         }
@@ -164,82 +161,27 @@ impl Layout {
         self.turned_back(graph, sums, &last)
     }
 
-    /// A convolution turned round whose windows do not meet: one product for each place of the
-    /// window, then the places side by side.
+    /// A convolution turned round: with channels last, if its weights are constants of one group.
     fn spread(
         &mut self,
         graph: &mut Rewriter<'_>,
         node: &Node,
-        conv: &Conv,
-        output: &List<u32>,
+        conv: Conv,
+        output: List<u32>,
     ) -> Option<Input> {
         let (x, w) = (*node.inputs.first()?, *node.inputs.get(1)?);
-        let (from, filter) = (graph.array(x)?, graph.array(w)?);
-        let spatial = conv.kernel.len();
-        let fits = conv.kernel == conv.strides
-            && conv.groups == 1
-            && is_weight(w)
-            && conv.before.iter().chain(conv.after.iter()).all(|&n| n == 0)
-            && conv.dilations.iter().all(|&n| n == 1)
-            && (0..spatial).all(|i| u64::from(output[i]) == from.dims[2 + i] * filter.dims[2 + i]);
-        // The parts of the result: image, and two for each spatial dimension, and channels.
-        if !fits || 2 * spatial + 2 > tensor::shape::RANK_MAX {
+        if conv.groups != 1 || !is_weight(w) {
             return None;
         }
-        let m = filter.dims[1];
-        let taps: u64 = filter.dims[2..].iter().product();
-        // `[c, m, k…]` to `[k… * m, 1…, c]`.
-        let order: Vec<usize> = (2..spatial + 2).chain([1, 0]).collect();
-        let w = self.turned(graph, w, &order)?;
-        let mut dims = alloc::vec![1; spatial + 2];
-        (dims[0], dims[spatial + 1]) = (taps.checked_mul(m)?, from.dims[1]);
-        let w = graph.reshaped(w, &dims)?;
-        let bias = match node.inputs.get(2) {
-            Some(&bias) if is_weight(bias) => {
-                let dims = Shape::new(&[taps, m])?;
-                let view = View { dims, strides: List::new(&[0, 1])?, offset: 0 };
-                let repeated = graph.derive(ArrayOp::View(view), &[bias])?;
-                graph.reshaped(repeated, &[taps * m])?
-            }
-            Some(Input::Absent) | None => Input::Absent,
-            Some(_) => return None,
-        };
-        let last = to_last(spatial + 2);
-        let x = self.turned(graph, x, &last)?;
-        let ones = |n| List::repeat(n, spatial);
-        let conv = Conv {
-            kernel: ones(1)?,
-            strides: ones(1)?,
-            dilations: ones(1)?,
-            before: ones(0)?,
-            after: ones(0)?,
-            groups: 1,
-        };
-        let op = ArrayOp::ConvLast { conv, epilogue: Epilogue::default() };
+        let rank = graph.array(x)?.dims.len();
+        let last = to_last(rank);
+        // `[c, m, k…]` to `[m, k…, c]`.
+        let order: Vec<usize> = (1..rank).chain([0]).collect();
+        let (x, w) = (self.turned(graph, x, &last)?, self.turned(graph, w, &order)?);
+        let bias = node.inputs.get(2).copied().unwrap_or(Input::Absent);
+        let op = ArrayOp::ConvTransposeLast { conv, output, epilogue: Epilogue::default() };
         let sums = graph.push(op, super::fold::trimmed([x, w, bias].to_vec()))?;
-        // `[n, s…, k… * m]` to `[n, s0, k0, …, m]`, and that to channels first.
-        let mut parts: Vec<u64> = graph.array(sums.into())?.dims[..=spatial].to_vec();
-        parts.extend(&filter.dims[2..]);
-        parts.push(m);
-        let sides: Vec<usize> =
-            [0].into_iter().chain((0..spatial).flat_map(|i| [1 + i, 1 + spatial + i])).collect();
-        let sides: Vec<usize> = sides.into_iter().chain([2 * spatial + 1]).collect();
-        let moved = Moved::root(&graph.array(sums.into())?.dims)?.reshape(&parts)?;
-        let mut dims = alloc::vec![from.dims[0]];
-        dims.extend(output.iter().map(|&n| u64::from(n)));
-        dims.push(m);
-        let image = moved.permuted(&sides).reshape(&dims)?;
-        let result = self.image(graph, sums.into(), &image)?;
-        self.turned_back(graph, result, &last)
-    }
-
-    /// An image made of a root's parts, with channels last. It is a root of its own: what follows
-    /// computes on images, not on parts, but for functions of each element.
-    fn image(&mut self, graph: &mut Rewriter<'_>, root: Input, image: &Moved) -> Option<ValueId> {
-        let Input::Value(value) = self.realise(graph, root, image)? else { return None };
-        self.chains.remove(&value);
-        self.parts.insert(value, (root, image.clone()));
-        Some(value)
+        self.turned_back(graph, sums, &last)
     }
 
     fn pool(&mut self, graph: &mut Rewriter<'_>, node: &Node, pool: Pool) -> Option<Input> {

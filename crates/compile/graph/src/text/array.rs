@@ -75,6 +75,11 @@ pub(super) fn fields(op: &mut ArrayOp, codec: &mut impl Codec) -> Result<(), Str
             window(conv, codec)?;
             codec.field("output", output)
         }
+        ArrayOp::ConvTransposeLast { conv, output, epilogue } => {
+            window(conv, codec)?;
+            codec.field("output", output)?;
+            fused(epilogue, codec)
+        }
         ArrayOp::DeformConv { conv, offset_groups } => {
             window(conv, codec)?;
             codec.field("offset_groups", offset_groups)
@@ -224,7 +229,7 @@ pub(super) fn blank(name: &str) -> Option<ArrayOp> {
 }
 
 /// One operator of each kind.
-fn all() -> [ArrayOp; 40] {
+fn all() -> [ArrayOp; 41] {
     let (none, to) = (List::default(), DType::F32);
     let (dims, axis, combine) = (Shape::SCALAR, 0, Combine::Replace);
     let conv =
@@ -251,6 +256,7 @@ fn all() -> [ArrayOp; 40] {
         ArrayOp::Conv(conv),
         ArrayOp::ConvLast { conv, epilogue: Epilogue::default() },
         ArrayOp::ConvTranspose { conv, output: none },
+        ArrayOp::ConvTransposeLast { conv, output: none, epilogue: Epilogue::default() },
         ArrayOp::DeformConv { conv, offset_groups: 1 },
         ArrayOp::Pool(Pool { kind: PoolKind::Max, conv, output: none, channels: Channels::First }),
         ArrayOp::MaxUnpool { dims },

@@ -13,7 +13,10 @@ mod product;
 mod matrices;
 mod slide;
 mod elementwise;
+mod plain;
 mod rows;
+mod resize;
+mod spread;
 mod recurrent;
 
 pub(crate) use packing::Packing;
@@ -74,6 +77,8 @@ enum Quick {
     Int8(Box<int8::Int8>),
     /// Elements moved to other places.
     Moves(moves::Moves),
+    /// Whole numbers, truth values.
+    Plain(plain::Plain),
 }
 
 /// Scratch of a step.
@@ -85,6 +90,8 @@ pub(super) fn scratch(step: &Step, op: &ArrayOp, plan: &Plan, threads: usize) ->
         Some(Choice::Product(product)) => product.scratch(threads),
         Some(Choice::Matrices(matrices)) => matrices.scratch(threads),
         Some(Choice::Cells(cells)) => cells.scratch(),
+        Some(Choice::Resized(resized)) => resized.scratch(threads),
+        Some(Choice::Spread(spread)) => spread.scratch(threads),
         Some(Choice::Slide(_) | Choice::Map(_) | Choice::Zip(_) | Choice::Rows(_)) => Bytes::ZERO,
         Some(Choice::Reference) | None => Bytes(reference::scratch_bytes(op)),
     }
@@ -169,7 +176,11 @@ impl Array {
         let quick = int8::Int8::new(maker, step, &op, (&inputs, &out));
         let quick = quick.map(|kernel| Quick::Int8(Box::new(kernel)));
         let moves = || moves::Moves::new(&op, &inputs, &out).map(Quick::Moves);
-        let quick = quick.or_else(moves);
+        let plain = || {
+            let facts = Facts::of(step, maker.plan).filter(|_| matches!(kernel, Choice::Reference));
+            facts.and_then(|facts| plain::Plain::new(&facts)).map(Quick::Plain)
+        };
+        let quick = quick.or_else(moves).or_else(plain);
         Self { op, inputs, out, kernel, quick, row }
     }
 
@@ -197,6 +208,10 @@ impl Array {
                 moves.run(worker, operands, out);
                 return Ok(());
             }
+            Some(Quick::Plain(plain)) => {
+                plain.run(worker, operands, out);
+                return Ok(());
+            }
             None => {}
         }
         match &self.kernel {
@@ -209,6 +224,8 @@ impl Array {
             Choice::Zip(zipped) => zipped.run(worker, operands, numbers_mut(out)),
             Choice::Rows(rows) => rows.run(worker, operands, numbers_mut(out)),
             Choice::Cells(cells) => cells.run(worker, operands, numbers_mut(out)),
+            Choice::Resized(resized) => resized.run(worker, operands, out),
+            Choice::Spread(spread) => spread.run(worker, operands, numbers_mut(out)),
             Choice::Reference => return self.refer(worker, operands, out),
         }
         Ok(())
@@ -295,6 +312,7 @@ fn work(op: &ArrayOp, inputs: &[Source], out: &Place) -> u64 {
         ArrayOp::Conv(_)
         | ArrayOp::ConvLast { .. }
         | ArrayOp::ConvTranspose { .. }
+        | ArrayOp::ConvTransposeLast { .. }
         | ArrayOp::DeformConv { .. } => operand(1).iter().skip(1).product(),
         ArrayOp::Pool(pool) => pool.conv.kernel.iter().map(|&k| u64::from(k)).product(),
         ArrayOp::Reduce(_) | ArrayOp::ArgReduce { .. } => {

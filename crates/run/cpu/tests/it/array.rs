@@ -146,6 +146,53 @@ fn networks_are_the_same_for_any_threads_and_allocate_nothing() {
     }
 }
 
+/// Masks and positions: `ids: [40, 30, 1]` of whole numbers that are compared and cast.
+#[test]
+fn whole_numbers_and_truth_values_are_those_of_the_reference() {
+    for dtype in [DType::I32, DType::I64] {
+        let mut n = Network { plan: Plan::default(), memory: Memory::default() };
+        let slot = n.slot(BufferKind::Io, dtype, &[40, 30, 1]);
+        n.plan.inputs.push(Port { name: "ids".into(), slot: slot.clone() });
+        let ids = (Operand::Slot(slot), dtype, vec![40, 30, 1]);
+        let codes: Vec<i64> = (0..17).collect();
+        let small: Vec<i32> = (0..17).collect();
+        let wide = dtype == DType::I64;
+        let codes = if wide { to_bytes(&codes) } else { to_bytes(&small) };
+        let codes = n.weight(dtype, &[17], codes);
+        let all: &[u64] = &[40, 30, 17];
+        let equal = n.step(ArrayOp::Zip(Zip::Equal), &[&ids, &codes], DType::Bool, all);
+        let less = n.step(ArrayOp::Zip(Zip::Less), &[&codes, &ids], DType::Bool, all);
+        let both = n.step(ArrayOp::Zip(Zip::Or), &[&equal, &less], DType::Bool, all);
+        let sums = n.step(ArrayOp::Zip(Zip::Multiply), &[&ids, &codes], dtype, all);
+        let chosen = n.step(ArrayOp::Select, &[&both, &sums, &codes], dtype, all);
+        let one = n.weight(dtype, &[], &to_bytes(&[-3i64])[..dtype.bytes() as usize]);
+        let chosen = n.step(ArrayOp::Select, &[&equal, &one, &chosen], dtype, all);
+        let cast = |to| ArrayOp::Cast { to, saturate: true };
+        let floats = n.step(cast(DType::F32), &[&chosen], DType::F32, all);
+        let mask = n.step(cast(DType::F32), &[&both], DType::F32, all);
+        let above = n.step(ArrayOp::Zip(Zip::Greater), &[&floats, &mask], DType::Bool, all);
+        for (i, value) in [equal, chosen, floats, mask, above].into_iter().enumerate() {
+            let Operand::Slot(slot) = value.0 else { unreachable!() };
+            n.plan.buffers[slot.buffer.0 as usize].kind = BufferKind::Io;
+            n.plan.outputs.push(Port { name: format!("y{i}"), slot });
+        }
+        let ids: Vec<i64> = (0..1200).map(|i| i % 23 - 2).collect();
+        let small: Vec<i32> = (0..1200).map(|i| i % 23 - 2).collect();
+        let ids = if wide { to_bytes(&ids) } else { to_bytes(&small) };
+        let want = expected(&n, &[ids]);
+        let memory = Arc::new(Memory(n.memory.0.clone()));
+        for threads in [1, 2] {
+            let mut state = load(&n.plan, &memory, &backend(threads));
+            state.input(0).copy_from_slice(ids);
+            let taken = alloc::taken_by(|| state.run(&[], &Uncontrolled).unwrap());
+            assert_eq!(taken, 0, "{threads} threads");
+            for (port, want) in want.iter().enumerate() {
+                assert!(state.output(port) == want, "output {port} of {dtype}");
+            }
+        }
+    }
+}
+
 #[test]
 fn an_index_outside_of_its_array_is_an_error() {
     let mut network = network();

@@ -4,12 +4,12 @@ use crate::array::{Network, Value, expected, list};
 use crate::model::{Memory, noise};
 use crate::{alloc, backend, load};
 use plan::array::{
-    Cell, Channels, Conv, Direction, Epilogue, Map, Pool, PoolKind, Recurrent, Reduce, ReduceKind,
-    Zip,
+    Cell, Channels, Conv, Coordinates, Direction, Epilogue, Interpolation, List, Map, Nearest,
+    Pool, PoolKind, Recurrent, Reduce, ReduceKind, Resize, Zip,
 };
 use plan::*;
 use std::sync::Arc;
-use tensor::{DType, F16, cast};
+use tensor::{DType, F16, Shape, cast};
 
 /// Runs networks of one step with 1 to 3 threads: `inputs` are the extents of the operands, the
 /// first of them an input, the others constants.
@@ -137,6 +137,50 @@ fn convolutions_are_products_of_windows() {
 }
 
 #[test]
+fn transposed_convolutions_are_products_of_their_phases() {
+    // Kernel, strides, dilations, pads, channels, filters, height, width, more at the end.
+    for (kernel, strides, dilations, pads, c, m, h, w, more) in [
+        ([2, 2], [2, 2], [1, 1], 0, 24, 24, 9, 31, 0),
+        ([2, 2], [2, 2], [1, 1], 0, 7, 1, 5, 60, 0),
+        ([4, 4], [2, 2], [1, 1], 1, 32, 17, 6, 13, 0),
+        ([3, 3], [2, 2], [1, 1], 1, 5, 40, 6, 57, 1),
+        ([3, 3], [1, 1], [1, 1], 1, 8, 8, 5, 9, 0),
+        ([1, 16], [1, 8], [1, 1], 0, 20, 33, 1, 70, 3),
+        ([2, 3], [3, 4], [2, 3], 0, 6, 5, 4, 7, 2),
+        ([5, 3], [1, 3], [1, 1], 0, 3, 6, 4, 21, 0),
+    ] {
+        let conv = Conv {
+            kernel: list(&kernel),
+            strides: list(&strides),
+            dilations: list(&dilations),
+            before: list(&[pads; 2]),
+            after: list(&[pads; 2]),
+            groups: 1,
+        };
+        let covered = |d: usize, n: u32| (n - 1) * strides[d] + dilations[d] * (kernel[d] - 1) + 1;
+        let output = [covered(0, h) - 2 * pads, covered(1, w) - 2 * pads + more];
+        let [oh, ow] = output.map(u64::from);
+        let (x, wt) = ([2, h.into(), w.into(), c], [m, kernel[0].into(), kernel[1].into(), c]);
+        let out = [2, oh, ow, m];
+        let op = |epilogue| ArrayOp::ConvTransposeLast { conv, output: list(&output), epilogue };
+        check(op(Epilogue::default()), &[&x, &wt], &out);
+        check(op(with(Map::Relu)), &[&x, &wt, &[m]], &out);
+        check(op(with(Map::Sigmoid)), &[&x, &wt, &[m], &out], &out);
+    }
+    let line = Conv {
+        kernel: list(&[8]),
+        strides: list(&[4]),
+        dilations: list(&[1]),
+        before: list(&[2]),
+        after: list(&[2]),
+        groups: 1,
+    };
+    let (output, epilogue) = (list(&[120]), with(Map::LeakyRelu { alpha: 0.1 }));
+    let op = ArrayOp::ConvTransposeLast { conv: line, output, epilogue };
+    check(op, &[&[3, 30, 19], &[21, 8, 19], &[21]], &[3, 120, 21]);
+}
+
+#[test]
 fn large_products_are_divided_by_columns_too() {
     let one = conv([1, 1], [1, 1], [1, 1], 1);
     let op = ArrayOp::ConvLast { conv: one, epilogue: Epilogue::default() };
@@ -222,6 +266,68 @@ fn rows_become_shares_and_are_normalised_and_reduced() {
         check(op(0b1111, false), &[&[2, 3, 7, 10]], &[]);
         check(op(0b0001, true), &[&[2, 3, 7, 1]], &[1, 3, 7, 1]);
         check(op(0b0101, true), &[&[2, 3, 7, 4]], &[1, 3, 1, 4]);
+    }
+}
+
+#[test]
+fn images_are_resized_by_tables() {
+    let modes = [
+        Interpolation::Nearest(Nearest::HalfDown),
+        Interpolation::Nearest(Nearest::Floor),
+        Interpolation::Linear,
+        Interpolation::Cubic { a: -0.75 },
+    ];
+    let coordinates = [
+        Coordinates::HalfPixel,
+        Coordinates::HalfPixelSymmetric,
+        Coordinates::PytorchHalfPixel,
+        Coordinates::AlignCorners,
+        Coordinates::Asymmetric,
+    ];
+    let cases: [(&[u64], &[u64]); 8] = [
+        (&[2, 4, 5, 24], &[2, 8, 10, 24]),
+        (&[1, 2, 20, 25], &[1, 2, 40, 50]),
+        (&[1, 9, 31, 5], &[1, 13, 20, 5]),
+        (&[2, 6, 1, 17], &[2, 11, 4, 17]),
+        (&[1, 2, 4, 5, 6], &[1, 2, 7, 3, 11]),
+        (&[3, 90], &[3, 120]),
+        (&[1, 18, 18, 32], &[1, 6, 27, 32]),
+        (&[4, 1], &[9, 1]),
+    ];
+    for ((from, to), mode, coordinates) in cases
+        .into_iter()
+        .flat_map(|case| modes.map(|mode| (case, mode)))
+        .flat_map(|(case, mode)| coordinates.map(|coordinates| (case, mode, coordinates)))
+    {
+        let scales: Vec<f32> = from.iter().zip(to).map(|(&a, &b)| b as f32 / a as f32).collect();
+        let variants: &[(bool, bool)] = match coordinates {
+            Coordinates::HalfPixel => &[(false, false), (true, false), (false, true)],
+            _ => &[(false, false)],
+        };
+        for &(exclude_outside, antialias) in variants {
+            let op = Resize {
+                dims: Shape::new(to).unwrap(),
+                scales: List::new(&scales).unwrap(),
+                mode,
+                coordinates,
+                exclude_outside,
+                antialias,
+                roi_start: List::default(),
+                roi_end: List::default(),
+                extrapolation: 0.0,
+            };
+            check(ArrayOp::Resize(op), &[from], to);
+        }
+    }
+}
+
+#[test]
+fn channels_are_divided_by_what_their_neighbours_amount_to() {
+    for (dims, axis) in [([2, 14, 15, 192], 3), ([2, 30, 5, 7], 1), ([1, 9, 64, 3], 2)] {
+        for beta in [0.75, 0.6] {
+            let op = ArrayOp::LocalResponse { axis, size: 5, alpha: 0.5, beta, bias: 1.0 };
+            check(op, &[&dims], &dims);
+        }
     }
 }
 

@@ -139,6 +139,30 @@ pub(super) fn transpose(
     operands.result(x.dtype, &dims)
 }
 
+pub(super) fn transpose_last(
+    operands: &Arrays<'_>,
+    conv: &Conv,
+    output: &[u32],
+    fused: &Epilogue,
+) -> Result<Array, OpError> {
+    let (x, w) = (operands.array(0)?, operands.array(1)?);
+    operands.typed(&x, "floats", x.dtype.is_float())?;
+    operands.weight_type(&x, &w)?;
+    let Image { n, c, spatial } = image(operands, &x, Channels::Last)?;
+    let [m, inputs] = weights(operands, conv, Channels::Last)?;
+    operands.require(inputs == c && conv.groups == 1 && m > 0, || {
+        format!("{c} channels, {m} filters of {inputs} in {} groups", conv.groups)
+    })?;
+    operands.optional_array_of(2, x.dtype, &[m])?;
+    operands.require(output.len() == spatial.len(), || {
+        format!("{} extents for {} dimensions", output.len(), spatial.len())
+    })?;
+    let places = output.iter().map(|&n| u64::from(n));
+    let sums = operands.result(x.dtype, &Channels::Last.image(n, m, places))?;
+    // There are no codes to scale: operand 4 is refused before.
+    epilogue::result(operands, fused, &sums, [3, 4])
+}
+
 pub(super) fn deform(
     operands: &Arrays<'_>,
     conv: &Conv,

@@ -65,14 +65,6 @@ fn elementwise(
         return one(layout, graph, node, op);
     }
     let mut inputs = node.inputs.clone();
-    if let Input::Value(value) = root
-        && let Some((parts, image)) = layout.parts.get(&value).cloned()
-    {
-        inputs[0] = parts;
-        let result = graph.push(*op, inputs)?;
-        let result = layout.image(graph, result.into(), &image)?;
-        return layout.realise(graph, result.into(), &moved);
-    }
     inputs[0] = root;
     let result = graph.push(*op, inputs)?;
     layout.realise(graph, result.into(), &moved)

@@ -49,6 +49,7 @@ fn attributes_read_back_with_their_values() {
     let cases = [
         ArrayOp::Conv(conv),
         ArrayOp::ConvTranspose { conv, output: list(&[5, 6]) },
+        ArrayOp::ConvTransposeLast { conv, output: list(&[5, 6]), epilogue: Epilogue::default() },
         ArrayOp::Pool(Pool { kind: max_index, ..pool }),
         ArrayOp::Pool(Pool { kind: PoolKind::Lp { p: 3 }, channels: Channels::Last, ..pool }),
         ArrayOp::ConvLast {

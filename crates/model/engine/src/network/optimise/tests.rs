@@ -171,18 +171,16 @@ impl Maker {
         let conv = self.window(spatial, u32::try_from(groups).unwrap());
         let window: Vec<u64> = conv.kernel.iter().map(|&k| k.into()).collect();
         if self.below(5) == 0 {
-            // Windows that do not meet.
-            let conv = Conv {
-                strides: conv.kernel,
-                dilations: List::repeat(1, spatial).unwrap(),
-                before: List::repeat(0, spatial).unwrap(),
-                after: List::repeat(0, spatial).unwrap(),
-                groups: 1,
-                ..conv
-            };
-            let output: Vec<u32> = (0..spatial)
-                .map(|i| u32::try_from(dims[2 + i]).unwrap() * conv.kernel[i])
-                .collect();
+            // Windows that do not meet, and others.
+            let none = List::repeat(0, spatial).unwrap();
+            let mut conv = Conv { before: none, after: none, groups: 1, ..conv };
+            if self.below(2) == 0 {
+                conv.strides = conv.kernel;
+                conv.dilations = List::repeat(1, spatial).unwrap();
+            }
+            let covered = |i: usize| (dims[2 + i] - 1) * u64::from(conv.strides[i]) + conv.span(i);
+            let output: Vec<u32> =
+                (0..spatial).map(|i| u32::try_from(covered(i)).unwrap()).collect();
             let w = self.floats(&[&[c, m], &window[..]].concat());
             let bias = self.floats(&[m]);
             let output = List::new(&output).unwrap();

@@ -8,6 +8,8 @@ use super::facts::Known;
 use super::{Operands, Worker};
 use crate::layout::index;
 use crate::pool::{Parts, Split, Tiles};
+use core::array::from_fn;
+use core::ops::Range;
 use kernels::map::{self, Function, Pairs};
 use plan::array::{Map, Zip};
 
@@ -122,23 +124,22 @@ pub(super) fn pairs(zip: Zip) -> Option<Pairs> {
     })
 }
 
-/// A function of pairs, block by block.
+/// How operands are repeated in a result, block by block.
 #[derive(Clone, Debug)]
-pub(super) struct Zipped {
-    function: Pairs,
+pub(super) struct Broadcast<const N: usize> {
     /// Elements of a block of the result.
-    block: usize,
+    pub(super) block: usize,
     /// Elements of each operand that belong to a block: as many, or some that are repeated.
-    own: [usize; 2],
+    own: [usize; N],
     /// Dimensions outside of the blocks, with the operands' steps along them.
-    outer: Vec<(usize, [usize; 2])>,
+    outer: Vec<(usize, [usize; N])>,
 }
 
-impl Zipped {
-    /// Function `function` of operands of these extents.
-    pub(super) fn new(function: Pairs, operands: [&Known; 2], out: &Known) -> Self {
+impl<const N: usize> Broadcast<N> {
+    /// How operands of these extents are repeated.
+    pub(super) fn new(operands: [&Known; N], out: &Known) -> Self {
         // Extents with which operands vary along them; neighbours of the same kind are one.
-        let mut dims: Vec<(usize, [bool; 2])> = Vec::new();
+        let mut dims: Vec<(usize, [bool; N])> = Vec::new();
         for (d, &dim) in out.dims.iter().enumerate().filter(|(_, dim)| **dim != 1) {
             let varies = operands.map(|known| {
                 let lead = out.dims.len() - known.dims.len();
@@ -149,15 +150,15 @@ impl Zipped {
                 _ => dims.push((index(dim), varies)),
             }
         }
-        let (mut block, mut own) = (1, [1, 1]);
+        let (mut block, mut own) = (1, [1; N]);
         if let Some((size, varies)) = dims.pop() {
             block = size;
             own = varies.map(|varies| if varies { size } else { 1 });
         }
-        // A row that one operand repeats, of which the other has many.
+        // A row that some operands repeat, of which others have many.
         if let Some(&(size, varies)) = dims.last()
-            && own == [block; 2]
-            && varies != [false; 2]
+            && own == [block; N]
+            && varies != [false; N]
         {
             dims.pop();
             for (own, varies) in own.iter_mut().zip(varies) {
@@ -168,18 +169,17 @@ impl Zipped {
         let mut steps = own;
         let mut outer = Vec::with_capacity(dims.len());
         for (size, varies) in dims.into_iter().rev() {
-            let step = |i: usize| if varies[i] { steps[i] } else { 0 };
-            outer.push((size, [step(0), step(1)]));
+            outer.push((size, from_fn(|i| if varies[i] { steps[i] } else { 0 })));
             for (step, varies) in steps.iter_mut().zip(varies) {
                 *step *= if varies { size } else { 1 };
             }
         }
-        Self { function, block, own, outer }
+        Self { block, own, outer }
     }
 
     /// Where the operands of block `number` begin.
-    fn places(&self, number: usize) -> [usize; 2] {
-        let (mut rest, mut places) = (number, [0, 0]);
+    fn places(&self, number: usize) -> [usize; N] {
+        let (mut rest, mut places) = (number, [0; N]);
         for &(size, steps) in &self.outer {
             let at = rest % size;
             rest /= size;
@@ -190,29 +190,48 @@ impl Zipped {
         places
     }
 
+    /// Elements that a block may be cut into, about `chunk`: multiples of what is repeated in it.
+    pub(super) fn piece(&self, chunk: usize) -> usize {
+        let least = self.own.into_iter().filter(|&own| own > 1).min().unwrap_or(1);
+        if least == self.block { chunk } else { (chunk / least).max(1) * least }
+    }
+
+    /// The operands' elements for some columns of a block.
+    pub(super) fn parts(&self, number: usize, columns: &Range<usize>) -> [Range<usize>; N] {
+        let places = self.places(number);
+        from_fn(|i| {
+            if self.own[i] == self.block {
+                places[i] + columns.start..places[i] + columns.end
+            } else {
+                places[i]..places[i] + self.own[i]
+            }
+        })
+    }
+}
+
+/// A function of pairs of singles.
+#[derive(Clone, Debug)]
+pub(super) struct Zipped {
+    function: Pairs,
+    blocks: Broadcast<2>,
+}
+
+impl Zipped {
+    /// Function `function` of operands of these extents.
+    pub(super) fn new(function: Pairs, operands: [&Known; 2], out: &Known) -> Self {
+        Self { function, blocks: Broadcast::new(operands, out) }
+    }
+
     pub(super) fn run(&self, worker: &mut Worker<'_, '_>, operands: Operands<'_>, out: &mut [f32]) {
-        let Self { function, block, own, .. } = *self;
+        let (function, isa) = (self.function, worker.isa);
         let (a, b): (&[f32], &[f32]) = (operands.elements(0), operands.elements(1));
-        let isa = worker.isa;
         let split = if out.len() < SMALL { Split::Caller } else { Split::Runs(1) };
-        // Blocks may be cut at multiples of what is repeated in them.
-        let least = own.into_iter().filter(|&own| own > 1).min().unwrap_or(1);
-        let piece = if least == block { CHUNK } else { (CHUNK / least).max(1) * least };
-        let mut tiles = [Tiles::new(out, block, 1, piece)];
+        let mut tiles = [Tiles::new(out, self.blocks.block, 1, self.blocks.piece(CHUNK))];
         worker.team.tiles(&mut tiles, &Parts::none(), split, |_, _, mut tile| {
             let columns = tile.columns();
             for row in tile.rows() {
-                let places = self.places(row);
-                let part = |x: &'_ [f32], i: usize| {
-                    if own[i] == block {
-                        places[i] + columns.start..places[i] + columns.end
-                    } else {
-                        debug_assert!(places[i] + own[i] <= x.len(), "inside of the operand");
-                        places[i]..places[i] + own[i]
-                    }
-                };
-                let (a, b) = (&a[part(a, 0)], &b[part(b, 1)]);
-                map::zip(isa, function, a, b, tile.row(row));
+                let [a_part, b_part] = self.blocks.parts(row, &columns);
+                map::zip(isa, function, &a[a_part], &b[b_part], tile.row(row));
             }
         });
     }

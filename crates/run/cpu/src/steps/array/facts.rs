@@ -7,10 +7,13 @@ use super::elementwise::{self, Zipped};
 use super::matrices::Matrices;
 use super::product::Product;
 use super::recurrent::Cells;
+use super::resize::Resized;
 use super::rows::Rows;
 use super::slide::Slide;
+use super::spread::Spread;
 use crate::layout::index;
 use kernels::map::Function;
+use kernels::response::Response;
 use kernels::window::{PADDING_MAX, Reading, Window};
 use plan::array::{Channels, Conv, Epilogue, PoolKind};
 use plan::{ArrayOp, Op, Operand, Plan, Slot, Step};
@@ -80,6 +83,10 @@ pub(super) enum Choice {
     Rows(Rows),
     /// Recurrent cells.
     Cells(Cells),
+    /// Samples by tables, of any type.
+    Resized(Resized),
+    /// A transposed convolution as products.
+    Spread(Spread),
     /// The reference.
     Reference,
 }
@@ -102,6 +109,9 @@ impl<'a> Facts<'a> {
     }
 
     fn kernel(&self) -> Option<Choice> {
+        if let ArrayOp::Resize(op) = self.op {
+            return Resized::new(op, &self.input(0)?, &self.out).map(Choice::Resized);
+        }
         if self.out.dtype != DType::F32 {
             return None;
         }
@@ -109,6 +119,19 @@ impl<'a> Facts<'a> {
             ArrayOp::MatMul => self.matrices(&Epilogue::default()),
             ArrayOp::MatMulFused(ref epilogue) => self.matrices(epilogue),
             ArrayOp::ConvLast { ref conv, ref epilogue } => self.convolution(conv, epilogue),
+            ArrayOp::ConvTransposeLast { ref conv, ref epilogue, .. } => {
+                let (x, w) = (self.floats(0)?, self.input(1)?);
+                let others = self.floats_or_absent(2) && self.floats_or_absent(3);
+                let ending = Ending::of(epilogue)?;
+                let window = window(conv, &x.dims, &self.out.dims)?;
+                let fits = matches!(w.dtype, DType::F32 | DType::F16)
+                    && w.constant
+                    && !x.constant
+                    && others
+                    && x.len() <= OFFSET_MAX;
+                let fits = fits && window.channels <= PADDING_MAX && self.out.len() > 0;
+                fits.then(|| Choice::Spread(Spread::new(window, &w.dims, ending)))
+            }
             ArrayOp::Pool(pool) if pool.channels == Channels::Last => {
                 let x = self.floats(0)?;
                 let window = window(&pool.conv, &x.dims, &self.out.dims)?;
@@ -134,6 +157,10 @@ impl<'a> Facts<'a> {
                 let others = [self.input(1), self.input(2)];
                 let rows = Rows::normalise(axis, eps, rms, others, &self.out);
                 rows.filter(|_| all).map(Choice::Rows)
+            }
+            ArrayOp::LocalResponse { axis, size, alpha, beta, bias } => {
+                let response = Response { size: index(size.into()), alpha, beta, bias };
+                Rows::response(response, axis, &self.floats(0)?).map(Choice::Rows)
             }
             ArrayOp::Reduce(op) => Rows::reduce(op, &self.floats(0)?, &self.out).map(Choice::Rows),
             ArrayOp::Recurrent(ref op) => {

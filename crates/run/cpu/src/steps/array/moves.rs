@@ -17,6 +17,12 @@ const SMALL: usize = 1 << 17;
 /// Side of the squares in which a matrix is turned.
 const SQUARE: usize = 16;
 
+/// Elements of a block that is moved by a table.
+const BLOCK: usize = 2048;
+
+/// Bytes of a run that is copied by itself.
+const RUN: usize = 64;
+
 /// What moves elements.
 #[derive(Debug)]
 pub(super) enum Moves {
@@ -39,6 +45,45 @@ pub(super) struct Steps {
     /// bytes that are copied at once has the extent's place.
     outer: Vec<(usize, isize)>,
     inner: (usize, isize),
+    block: Option<Block>,
+}
+
+/// The last dimensions, where they are small and steps are short: where each of their elements is.
+#[derive(Debug)]
+struct Block {
+    /// Dimensions outside of the block.
+    outer: usize,
+    /// Elements behind the least place of a block, in the order of the result.
+    table: Vec<u32>,
+    /// Bytes of the operand that a block reaches over, and those before its first element.
+    reach: usize,
+    before: usize,
+}
+
+impl Block {
+    /// The block of a view's last dimensions, if a table moves it best.
+    fn new(width: usize, outer: &[(usize, isize)], inner: (usize, isize)) -> Option<Self> {
+        let run = if inner.1 == width.cast_signed() { inner.0 * width } else { width };
+        let count = |dims: &[(usize, isize)]| {
+            dims.iter().fold(inner.0, |all, (dim, _)| all.saturating_mul(*dim))
+        };
+        let first = (0..outer.len()).find(|&first| count(&outer[first..]) <= BLOCK)?;
+        if run >= RUN {
+            return None;
+        }
+        let mut places = vec![0isize];
+        for &(dim, step) in outer[first..].iter().chain([&inner]) {
+            let each = |&place: &isize| (0..dim).map(move |i| place + i.cast_signed() * step);
+            places = places.iter().flat_map(each).collect();
+        }
+        let least = places.iter().min()?;
+        let reach = places.iter().max()?.checked_sub(*least)?.unsigned_abs() + width;
+        let table: Result<Vec<u32>, _> = places
+            .iter()
+            .map(|place| u32::try_from((place - least).unsigned_abs() / width))
+            .collect();
+        Some(Self { outer: first, table: table.ok()?, reach, before: least.unsigned_abs() })
+    }
 }
 
 /// Rows of the operand in a larger result.
@@ -138,7 +183,8 @@ impl Moves {
         let mut outer = joined(dims);
         let start = index(view.offset) * width;
         let inner = outer.pop().unwrap_or((1, width.cast_signed()));
-        Self::Steps(Steps { width, start, outer, inner })
+        let block = Block::new(width, &outer, inner);
+        Self::Steps(Steps { width, start, outer, inner, block })
     }
 
     pub(super) fn run(&self, worker: &mut Worker<'_, '_>, operands: Operands<'_>, out: &mut [u8]) {
@@ -172,6 +218,14 @@ impl Moves {
 impl Steps {
     fn run(&self, worker: &mut Worker<'_, '_>, x: &[u8], out: &mut [u8]) {
         let row = self.inner.0 * self.width;
+        if let Some(block) = &self.block {
+            let row = block.table.len() * self.width;
+            if out.len() < SMALL {
+                return self.blocks(block, x, 0, out);
+            }
+            let job = |_: &mut [u8], first, out: &mut [u8]| self.blocks(block, x, first, out);
+            return worker.team.rows(out, row, &Parts::none(), job);
+        }
         if self.is_turned() {
             return self.turn(worker, x, out);
         }
@@ -200,6 +254,23 @@ impl Steps {
                 out.copy_from_slice(&x[place..place + row]);
             } else {
                 self.elements(x, place, step, out);
+            }
+        });
+    }
+
+    /// Blocks of the result from `first` on.
+    fn blocks(&self, block: &Block, x: &[u8], first: usize, out: &mut [u8]) {
+        let row = block.table.len() * self.width;
+        let count = out.len() / row.max(1);
+        let mut out = out.chunks_exact_mut(row);
+        each(&self.outer[..block.outer], self.start, first, count, |place| {
+            let out = out.next().expect("as many blocks as indices");
+            let x = &x[place - block.before..][..block.reach];
+            match self.width {
+                1 => gathered::<1>(x, &block.table, out),
+                2 => gathered::<2>(x, &block.table, out),
+                4 => gathered::<4>(x, &block.table, out),
+                _ => gathered::<8>(x, &block.table, out),
             }
         });
     }
@@ -240,6 +311,14 @@ impl Steps {
                 }
             });
         });
+    }
+}
+
+/// Elements of `W` bytes at the places of a table.
+fn gathered<const W: usize>(x: &[u8], table: &[u32], out: &mut [u8]) {
+    let (x, _) = x.as_chunks::<W>();
+    for (to, &at) in out.as_chunks_mut::<W>().0.iter_mut().zip(table) {
+        *to = x[at as usize];
     }
 }
 

@@ -6,6 +6,7 @@
 
 use super::facts::{Choice, Facts};
 use super::int8;
+use super::spread::Phases;
 use crate::layout::{index, numbers, numbers_mut};
 use kernels::{gemm, isa::LANES};
 use plan::{Operand, Plan, Step, Weight};
@@ -28,6 +29,8 @@ pub(crate) enum Packing {
     },
     /// Filters `[m, …, 1]` of `F32` or `F16`, those of the first tap first; they become `F32`.
     Taps,
+    /// Filters `[m, …, c]` of `F32` or `F16` of a transposed convolution, phase by phase, as `F32`.
+    Phases(Phases),
     /// Bytes in panels.
     Bytes(int8::Panels),
 }
@@ -58,6 +61,7 @@ impl Packing {
         match (Facts::of(step, plan)?.choice(), i) {
             (Choice::Product(product), 1) => Some(product.packing()),
             (Choice::Slide(slide), 1) => slide.packing(),
+            (Choice::Spread(spread), 1) => Some(spread.packing()),
             (Choice::Cells(cells), 1 | 2) => Some(cells.packing()),
             _ => None,
         }
@@ -93,6 +97,10 @@ impl Packing {
                 let packed_bytes = index(4 * dims.iter().product::<u64>());
                 Pieces { stored_bytes, packed_bytes, count: 1 }
             }
+            Self::Phases(phases) => {
+                let stored_bytes = weight.stored_bytes().0;
+                Pieces { stored_bytes, packed_bytes: phases.bytes(), count: 1 }
+            }
             Self::Bytes(panels) => panels.pieces(weight),
         }
     }
@@ -125,6 +133,7 @@ impl Packing {
             let stored: &[F16] = numbers(stored);
             match self {
                 Self::Taps => pack_taps(stored, k, numbers_mut(packed), F16::to_f32),
+                Self::Phases(phases) => phases.pack(stored, numbers_mut(packed), F16::to_f32),
                 _ => gemm::pack_columns(stored, k, numbers_mut(packed)),
             }
             return;
@@ -132,6 +141,7 @@ impl Packing {
         let (stored, packed): (&[f32], &mut [f32]) = (numbers(stored), numbers_mut(packed));
         match self {
             Self::Bytes(_) => {}
+            Self::Phases(phases) => phases.pack(stored, packed, |value| value),
             Self::Columns => gemm::pack_rows(stored, index(weight.shape.last()), packed),
             Self::Filters { .. } => gemm::pack_columns(stored, k, packed),
             Self::Gates { .. } => gemm::pack_columns(stored, index(weight.shape.last()), packed),

@@ -1,4 +1,4 @@
-//! Operators on rows of floats: shares, norms, reductions.
+//! Operators on rows of floats: shares, norms, reductions, responses.
 
 use super::facts::Known;
 use super::{Operands, Worker};
@@ -6,6 +6,7 @@ use crate::layout::index;
 use crate::pool::{Parts, Split, Tiles};
 use kernels::norm::{self, Affine};
 use kernels::reduce::{self, Statistic};
+use kernels::response::{Response, SIZE_MAX};
 use plan::array::{Reduce, ReduceKind};
 
 /// Elements below which dividing work costs more than it saves.
@@ -20,6 +21,8 @@ pub(super) enum Rows {
     Normalise { width: usize, eps: f32, rms: bool },
     /// `[outer][reduced][inner]` to `[outer][inner]`.
     Reduce { statistic: Statistic, reduced: usize, inner: usize },
+    /// `[outer][channels][inner]`, each channel over what its neighbours amount to.
+    Response { response: Response, channels: usize, inner: usize },
 }
 
 impl Rows {
@@ -41,6 +44,14 @@ impl Rows {
         let fits = |known: &Option<Known>| known.is_none_or(|known| known.len() == width);
         let fits = others.iter().all(fits) && width > 0;
         fits.then_some(Self::Normalise { width, eps, rms })
+    }
+
+    /// A local response normalisation over the channels along `axis`, if few of them count.
+    pub(super) fn response(response: Response, axis: u8, x: &Known) -> Option<Self> {
+        let axis = usize::from(axis);
+        let (channels, inner) = (index(x.dims[axis]), index(x.dims[axis + 1..].iter().product()));
+        let fits = (1..=SIZE_MAX).contains(&response.size) && x.len() > 0;
+        fits.then_some(Self::Response { response, channels, inner })
     }
 
     /// A reduction, if its axes follow each other.
@@ -77,6 +88,7 @@ impl Rows {
         let split = if x.len() < SMALL { Split::Caller } else { Split::Runs(1) };
         let (row, piece) = match *self {
             Self::Softmax { width, .. } | Self::Normalise { width, .. } => (width, width),
+            Self::Response { channels, inner, .. } => (channels * inner, channels * inner),
             Self::Reduce { inner: 1, .. } => (1, 1),
             // Some columns of the inner dimension, as there may be few outer ones.
             Self::Reduce { inner, .. } => (inner, 64),
@@ -105,6 +117,10 @@ impl Rows {
                         } else {
                             norm::layer(isa, out, eps, affine);
                         }
+                    }
+                    Self::Response { response, channels, inner } => {
+                        let x = &x[i * channels * inner..][..channels * inner];
+                        response.divide(isa, x, inner, out);
                     }
                     Self::Reduce { statistic, reduced, inner } => {
                         let x = &x[i * reduced * inner..][..reduced * inner];
