@@ -9,10 +9,13 @@
 
 use crate::attention::Stored;
 use crate::isa::{Isa, Kernel, LANES, Simd};
-use tensor::F16;
+use tensor::{F16, cast};
 
 /// The most rows that a tile has on any instruction set.
 pub const ROWS_MAX: usize = 12;
+
+/// Steps of k between two requests for what is read next.
+pub(crate) const STEP: usize = 8;
 
 /// Numbers of `columns` columns of `k` each in panels.
 pub const fn packed_len(columns: usize, k: usize) -> usize {
@@ -128,6 +131,8 @@ pub struct Product<'a> {
     pub low: f32,
     /// The greatest result.
     pub high: f32,
+    /// Whole lanes that are brought near meanwhile, as they are read next; often none.
+    pub ahead: &'a [[f32; LANES]],
 }
 
 /// Computes rows of a product: `out[r][n] = clamp(bias[n] + Σ x[r][k] · panels[k][n] + residual)`.
@@ -196,54 +201,53 @@ impl Kernel for Multiply<'_, '_, '_> {
 impl Multiply<'_, '_, '_> {
     /// Goes through the panels, `P` at once, then `H` at once, then one by one.
     #[inline(always)]
-    fn all<S: Simd, const N: usize, const P: usize, const H: usize>(self, s: S) {
+    fn all<S: Simd, const N: usize, const P: usize, const H: usize>(mut self, s: S) {
         let panels = self.out[0].len().div_ceil(LANES);
         let mut first = 0;
         while first + P <= panels {
-            tile::<S, N, P>(s, self.product, self.k, first, self.out);
+            self.tile::<S, N, P>(s, first, panels);
             first += P;
         }
         if H > 1 && H < P {
             while first + H <= panels {
-                tile::<S, N, H>(s, self.product, self.k, first, self.out);
+                self.tile::<S, N, H>(s, first, panels);
                 first += H;
             }
         }
         if P > 1 {
             while first < panels {
-                tile::<S, N, 1>(s, self.product, self.k, first, self.out);
+                self.tile::<S, N, 1>(s, first, panels);
                 first += 1;
             }
         }
     }
-}
 
-/// Computes `N` rows of `P` panels.
-#[inline(always)]
-fn tile<S: Simd, const N: usize, const P: usize>(
-    s: S,
-    product: &Product<'_>,
-    k: usize,
-    first: usize,
-    out: &mut [&mut [f32]],
-) {
-    let sums = sums::<S, N, P>(s, product, k, first);
-    let columns = out[0].len();
-    let (low, high) = (s.splat(product.low), s.splat(product.high));
-    for p in 0..P {
-        let at = (first + p) * LANES;
-        let width = LANES.min(columns - at);
-        for r in 0..N {
-            let mut sum = sums[r][p];
-            let row = &mut out[r][at..at + width];
-            if let Some(residual) = product.residual.get(r) {
-                sum = s.add(sum, load(s, &residual[at..at + width]));
-            }
-            sum = s.min(high, s.max(low, sum));
-            if let Ok(row) = <&mut [f32; LANES]>::try_from(&mut *row) {
-                s.store(sum, row);
-            } else {
-                s.store_part(sum, row);
+    /// Computes `N` rows of `P` panels of so many.
+    #[inline(always)]
+    fn tile<S: Simd, const N: usize, const P: usize>(&mut self, s: S, first: usize, panels: usize) {
+        let product = self.product;
+        let ahead = match product.ahead.len() {
+            0 => &[][..],
+            len => &product.ahead[len * first / panels..len * (first + P) / panels],
+        };
+        let sums = sums::<S, N, P>(s, product, self.k, first, ahead);
+        let columns = self.out[0].len();
+        let (low, high) = (s.splat(product.low), s.splat(product.high));
+        for p in 0..P {
+            let at = (first + p) * LANES;
+            let width = LANES.min(columns - at);
+            for r in 0..N {
+                let mut sum = sums[r][p];
+                let row = &mut self.out[r][at..at + width];
+                if let Some(residual) = product.residual.get(r) {
+                    sum = s.add(sum, load(s, &residual[at..at + width]));
+                }
+                sum = s.min(high, s.max(low, sum));
+                if let Ok(row) = <&mut [f32; LANES]>::try_from(&mut *row) {
+                    s.store(sum, row);
+                } else {
+                    s.store_part(sum, row);
+                }
             }
         }
     }
@@ -256,6 +260,7 @@ fn sums<S: Simd, const N: usize, const P: usize>(
     product: &Product<'_>,
     k: usize,
     first: usize,
+    ahead: &[[f32; LANES]],
 ) -> [[S::F; P]; N] {
     let mut sums = [[s.splat(0.0); P]; N];
     let (chunks, _) = product.panels.as_chunks::<LANES>();
@@ -272,6 +277,9 @@ fn sums<S: Simd, const N: usize, const P: usize>(
     }
     let piece = product.piece;
     let (offsets, _) = product.offsets.as_chunks::<N>();
+    let requests = offsets.len() * (piece / STEP);
+    let each = if ahead.is_empty() { 0 } else { ahead.len().div_ceil(requests.max(1)) };
+    let mut ahead = Ahead::new([ahead], each);
     for (i, offsets) in offsets.iter().enumerate() {
         let mut rows = [product.x; N];
         for r in 0..N {
@@ -285,20 +293,80 @@ fn sums<S: Simd, const N: usize, const P: usize>(
         for p in 0..P {
             b[p] = &panels[p][i * piece..][..piece];
         }
-        for k in 0..piece {
-            let mut w = [s.splat(0.0); P];
-            for p in 0..P {
-                w[p] = s.load(&b[p][k]);
-            }
-            for r in 0..N {
-                let x = s.splat(rows[r][k]);
-                for p in 0..P {
-                    sums[r][p] = s.fma(x, w[p], sums[r][p]);
-                }
-            }
-        }
+        add_products(s, rows, b, &mut ahead, &mut sums);
     }
     sums
+}
+
+/// Adds to `sums` the products of `N` rows with `P` panels, all of one length.
+#[inline(always)]
+pub(crate) fn add_products<S: Simd, const N: usize, const P: usize, const A: usize>(
+    s: S,
+    rows: [&[f32]; N],
+    panels: [&[[f32; LANES]]; P],
+    ahead: &mut Ahead<'_, A>,
+    sums: &mut [[S::F; P]; N],
+) {
+    let len = panels[0].len();
+    assert!(rows.iter().all(|row| row.len() == len), "rows of one length");
+    assert!(panels.iter().all(|panel| panel.len() == len), "panels of one length");
+    let whole = len / STEP * STEP;
+    for k in (0..whole).step_by(STEP) {
+        ahead.ask(s);
+        for k in k..k + STEP {
+            step(s, rows, panels, k, sums);
+        }
+    }
+    for k in whole..len {
+        step(s, rows, panels, k, sums);
+    }
+}
+
+/// Adds the products of one k.
+#[inline(always)]
+fn step<S: Simd, const N: usize, const P: usize>(
+    s: S,
+    rows: [&[f32]; N],
+    panels: [&[[f32; LANES]]; P],
+    k: usize,
+    sums: &mut [[S::F; P]; N],
+) {
+    let mut w = [s.splat(0.0); P];
+    for p in 0..P {
+        w[p] = s.load(&panels[p][k]);
+    }
+    for r in 0..N {
+        let x = s.splat(rows[r][k]);
+        for p in 0..P {
+            sums[r][p] = s.fma(x, w[p], sums[r][p]);
+        }
+    }
+}
+
+/// What is asked for step by step, while other numbers are multiplied: runs of lanes, side by side.
+pub(crate) struct Ahead<'a, const P: usize> {
+    runs: [&'a [[f32; LANES]]; P],
+    each: usize,
+    at: usize,
+}
+
+impl<'a, const P: usize> Ahead<'a, P> {
+    /// So many of each at a time.
+    #[inline(always)]
+    pub(crate) fn new(runs: [&'a [[f32; LANES]]; P], each: usize) -> Self {
+        Self { runs, each, at: 0 }
+    }
+
+    /// Asks for the next part of each run.
+    #[inline(always)]
+    fn ask<S: Simd>(&mut self, s: S) {
+        for run in self.runs {
+            for lanes in run.iter().skip(self.at).take(self.each) {
+                s.prefetch(&cast::to_bytes(lanes)[0], 0);
+            }
+        }
+        self.at += self.each;
+    }
 }
 
 /// Up to sixteen numbers, zeros behind them.

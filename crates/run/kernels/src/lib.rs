@@ -15,6 +15,7 @@ pub mod product;
 pub mod attention;
 pub mod window;
 pub mod gemm;
+pub mod winograd;
 pub mod slide;
 pub mod map;
 pub mod reduce;

@@ -140,45 +140,70 @@ impl Window {
         // What is behind `x` is reached by offsets, too.
         let all = x.len() + PADDING_MAX.max(copies.len());
         assert!(u32::try_from(all).is_ok(), "offsets of {all} numbers fit");
-        let [height, width] = self.output;
-        let mut at = [first / width / height, first / width % height, first % width];
         assert_eq!(offsets.len() % rows, 0, "an offset for each row and piece");
-        for r in 0..rows {
-            match reading {
-                Reading::Pixels => offsets[r] = offset((first + r) * self.channels + channel),
-                Reading::Taps => self.each_tap(x, at, channel, rows, &mut offsets[r..]),
-                Reading::Rows => {
+        if reading == Reading::Pixels {
+            for (r, to) in offsets.iter_mut().enumerate() {
+                *to = offset((first + r) * self.channels + channel);
+            }
+            return &ZEROS;
+        }
+        let [height, width] = self.output;
+        let (mut n, mut y) = (first / width / height, first / width % height);
+        let (mut column, mut r) = (first % width, 0);
+        // What takes divisions is found once for all places in a line.
+        let inner = self.inner();
+        while r < rows {
+            let ys = self.taps(0, y);
+            let end = width.min(column + rows - r);
+            for column in column..end {
+                let all = 0..self.kernel[1];
+                let xs = if inner.contains(&column) { all } else { self.taps(1, column) };
+                let tap = Taps { at: [n, y, column], inside: [ys.clone(), xs] };
+                if reading == Reading::Taps {
+                    self.each_tap(x, &tap, channel, rows, &mut offsets[r..]);
+                } else if !self.each_row(&tap, rows, &mut offsets[r..]) {
                     let len = self.len() * self.channels;
                     let copy = &mut copies[r * len..][..len];
-                    if !self.each_row(at, rows, &mut offsets[r..]) {
-                        self.copy(x, at, copy);
-                        for (y, to) in offsets[r..].iter_mut().step_by(rows).enumerate() {
-                            *to = offset(x.len() + r * len + y * self.kernel[1] * self.channels);
-                        }
+                    self.copy(x, &tap, copy);
+                    for (y, to) in offsets[r..].iter_mut().step_by(rows).enumerate() {
+                        *to = offset(x.len() + r * len + y * self.kernel[1] * self.channels);
                     }
                 }
+                r += 1;
             }
-            at[2] += 1;
-            if at[2] == width {
-                at = if at[1] + 1 == height { [at[0] + 1, 0, 0] } else { [at[0], at[1] + 1, 0] };
-            }
+            column = 0;
+            (n, y) = if y + 1 == height { (n + 1, 0) } else { (n, y + 1) };
         }
         if reading == Reading::Rows { copies } else { &ZEROS }
     }
 
+    /// Where the first tap is read at a place whose window is inside of the image.
+    fn origin(&self, [n, y, column]: [usize; 3]) -> usize {
+        let line = y * self.strides[0] - self.before[0];
+        let column = column * self.strides[1] - self.before[1];
+        n * self.image_len() + (line * self.image[1] + column) * self.channels
+    }
+
     /// Offsets of a window's taps, `rows` apart.
-    fn each_tap(
-        &self,
-        x: &[f32],
-        [n, y, column]: [usize; 3],
-        channel: usize,
-        rows: usize,
-        offsets: &mut [u32],
-    ) {
-        let image = n * self.image_len() + channel;
-        let (ys, xs) = (self.taps(0, y), self.taps(1, column));
-        let (y0, x0) = (y * self.strides[0], column * self.strides[1]);
+    fn each_tap(&self, x: &[f32], taps: &Taps, channel: usize, rows: usize, offsets: &mut [u32]) {
+        let [down, across] = [self.image[1] * self.channels, self.channels];
+        let steps = [self.dilations[0] * down, self.dilations[1] * across];
         let mut places = offsets.iter_mut().step_by(rows);
+        if self.contains(taps) {
+            let mut line = self.origin(taps.at) + channel;
+            for _ in 0..self.kernel[0] {
+                let mut at = line;
+                for to in places.by_ref().take(self.kernel[1]) {
+                    *to = offset(at);
+                    at += steps[1];
+                }
+                line += steps[0];
+            }
+            return;
+        }
+        let ([n, y, column], [ys, xs]) = (taps.at, &taps.inside);
+        let image = n * self.image_len() + channel;
+        let (y0, x0) = (y * self.strides[0], column * self.strides[1]);
         for i in 0..self.kernel[0] {
             let line = (y0 + i * self.dilations[0]).wrapping_sub(self.before[0]);
             for j in 0..self.kernel[1] {
@@ -193,24 +218,27 @@ impl Window {
         }
     }
 
+    /// Whether all taps are inside of the image.
+    fn contains(&self, Taps { inside: [ys, xs], .. }: &Taps) -> bool {
+        ys.len() == self.kernel[0] && xs.len() == self.kernel[1]
+    }
+
     /// Offsets of a window's rows, `rows` apart, if it is inside of the image.
-    fn each_row(&self, [n, y, column]: [usize; 3], rows: usize, offsets: &mut [u32]) -> bool {
-        let inside =
-            self.taps(0, y).len() == self.kernel[0] && self.taps(1, column).len() == self.kernel[1];
+    fn each_row(&self, taps: &Taps, rows: usize, offsets: &mut [u32]) -> bool {
+        let inside = self.contains(taps);
         if inside {
-            let column = column * self.strides[1] - self.before[1];
-            for (i, to) in offsets.iter_mut().step_by(rows).enumerate().take(self.kernel[0]) {
-                let line = y * self.strides[0] + i * self.dilations[0] - self.before[0];
-                let pixel = line * self.image[1] + column;
-                *to = offset(n * self.image_len() + pixel * self.channels);
+            let mut at = self.origin(taps.at);
+            for to in offsets.iter_mut().step_by(rows).take(self.kernel[0]) {
+                *to = offset(at);
+                at += self.dilations[0] * self.image[1] * self.channels;
             }
         }
         inside
     }
 
     /// Copies a window of undilated columns, zeros for its padding.
-    fn copy(&self, x: &[f32], [n, y, column]: [usize; 3], copy: &mut [f32]) {
-        let (ys, xs) = (self.taps(0, y), self.taps(1, column));
+    fn copy(&self, x: &[f32], taps: &Taps, copy: &mut [f32]) {
+        let ([n, y, column], [ys, xs]) = (taps.at, &taps.inside);
         let line_len = self.kernel[1] * self.channels;
         for (i, line) in copy.chunks_exact_mut(line_len).enumerate() {
             line.fill(0.0);
@@ -224,6 +252,13 @@ impl Window {
             }
         }
     }
+}
+
+/// A place of a window and its taps that are inside of the image.
+struct Taps {
+    /// Image, row and column.
+    at: [usize; 3],
+    inside: [Range<usize>; 2],
 }
 
 /// A place as `locate` tells it.

@@ -137,6 +137,22 @@ impl<T> TileMut<'_, T> {
         })
     }
 
+    /// The tile's parts of rows in ascending order, empty ones for those that are none.
+    ///
+    /// # Panics
+    /// If a row is outside the tile, or not behind those before it.
+    pub fn pick<const N: usize>(&mut self, rows: [Option<usize>; N]) -> [&mut [T]; N] {
+        let (base, columns, mut free) = (self.base, self.columns.clone(), self.rows.start);
+        rows.map(|row| {
+            let Some(row) = row else { return Default::default() };
+            assert!((free..self.rows.end).contains(&row), "row {row} of {free}..{}", self.rows.end);
+            free = row + 1;
+            let start = base.wrapping_add(row * self.stride + columns.start);
+            // SAFETY: as in `row`; rows that ascend do not overlap.
+            unsafe { core::slice::from_raw_parts_mut(start, columns.len()) }
+        })
+    }
+
     /// The whole tile, where it spans the matrix's columns.
     ///
     /// # Panics

@@ -10,6 +10,7 @@ mod int8;
 mod moves;
 mod packing;
 mod product;
+mod squares;
 mod matrices;
 mod slide;
 mod elementwise;
@@ -88,6 +89,7 @@ pub(super) fn scratch(step: &Step, op: &ArrayOp, plan: &Plan, threads: usize) ->
     }
     match Facts::of(step, plan).map(|facts| facts.choice()) {
         Some(Choice::Product(product)) => product.scratch(threads),
+        Some(Choice::Squares(squares)) => squares.scratch(threads),
         Some(Choice::Matrices(matrices)) => matrices.scratch(threads),
         Some(Choice::Cells(cells)) => cells.scratch(),
         Some(Choice::Resized(resized)) => resized.scratch(threads),
@@ -216,6 +218,7 @@ impl Array {
         }
         match &self.kernel {
             Choice::Product(product) => product.run(worker, operands, numbers_mut(out)),
+            Choice::Squares(squares) => squares.run(worker, operands, numbers_mut(out)),
             Choice::Matrices(product) => product.run(worker, operands, numbers_mut(out)),
             Choice::Slide(slide) => slide.run(worker, operands, numbers_mut(out)),
             Choice::Map(function) => {

@@ -71,6 +71,7 @@ fn products_are_the_chains_that_are_promised_on_every_instruction_set() {
                         residual: if plain { &[] } else { &residual },
                         low: if plain { f32::NEG_INFINITY } else { -0.25 },
                         high: if plain { f32::INFINITY } else { 0.5 },
+                        ahead: if plain { &[] } else { panels.as_chunks().0 },
                     };
                     let want = expected(&product, &b, columns, rows);
                     let mut out = vec![vec![f32::NAN; columns]; rows];

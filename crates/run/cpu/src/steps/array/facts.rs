@@ -11,6 +11,7 @@ use super::resize::Resized;
 use super::rows::Rows;
 use super::slide::Slide;
 use super::spread::Spread;
+use super::squares::Squares;
 use crate::layout::index;
 use kernels::map::Function;
 use kernels::response::Response;
@@ -71,6 +72,8 @@ pub(super) struct Facts<'a> {
 pub(super) enum Choice {
     /// A product of floats, or a convolution as one.
     Product(Product),
+    /// A convolution by transformed squares.
+    Squares(Squares),
     /// Products of two computed matrices.
     Matrices(Matrices),
     /// Windows over each channel.
@@ -222,6 +225,12 @@ impl<'a> Facts<'a> {
         let filters = index(w.dims[0]);
         if groups == window.channels && filters == groups && self.input(3).is_none() {
             return Some(Choice::Slide(Slide::weighted(window, ending)));
+        }
+        if groups == 1
+            && !halves
+            && let Some(squares) = Squares::new(window, filters, ending)
+        {
+            return Some(Choice::Squares(squares));
         }
         let channels = window.channels / groups;
         if window.reading(channels) == Reading::Taps && channels > PADDING_MAX {

@@ -114,6 +114,7 @@ impl Matrices {
                         residual: &residuals[..if residual.is_empty() { 0 } else { end - row }],
                         low: self.ending.low,
                         high: self.ending.high,
+                        ahead: &[],
                     };
                     gemm::multiply(isa, &product, &mut outs[..end - row]);
                     if let Some(function) = self.ending.then {

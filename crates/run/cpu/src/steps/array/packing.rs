@@ -8,6 +8,7 @@ use super::facts::{Choice, Facts};
 use super::int8;
 use super::spread::Phases;
 use crate::layout::{index, numbers, numbers_mut};
+use kernels::winograd::{self, Square};
 use kernels::{gemm, isa::LANES};
 use plan::{Operand, Plan, Step, Weight};
 use tensor::{Bytes, DType, F16, TensorType};
@@ -27,6 +28,8 @@ pub(crate) enum Packing {
         /// Gates of a direction.
         gates: u32,
     },
+    /// Filters `[m, 3, 3, c]` of `F32` at the points of squares, in panels of 16.
+    Points(Square),
     /// Filters `[m, …, 1]` of `F32` or `F16`, those of the first tap first; they become `F32`.
     Taps,
     /// Filters `[m, …, c]` of `F32` or `F16` of a transposed convolution, phase by phase, as `F32`.
@@ -60,6 +63,7 @@ impl Packing {
         }
         match (Facts::of(step, plan)?.choice(), i) {
             (Choice::Product(product), 1) => Some(product.packing()),
+            (Choice::Squares(squares), 1) => Some(Self::Points(squares.square())),
             (Choice::Slide(slide), 1) => slide.packing(),
             (Choice::Spread(spread), 1) => Some(spread.packing()),
             (Choice::Cells(cells), 1 | 2) => Some(cells.packing()),
@@ -91,6 +95,12 @@ impl Packing {
                 let each = columns / u64::from(gates);
                 let packed_bytes = index(4 * each.next_multiple_of(LANES as u64) * k);
                 Pieces { stored_bytes: 4 * each * k, packed_bytes, count: d * u64::from(gates) }
+            }
+            Self::Points(square) => {
+                let [filters, .., c] = *dims else { unreachable!("filters") };
+                let each = LANES as u64;
+                let packed_bytes = index(4 * each * square.points() as u64 * c);
+                Pieces { stored_bytes: 36 * each * c, packed_bytes, count: filters.div_ceil(each) }
             }
             Self::Taps => {
                 let stored_bytes = weight.stored_bytes().0;
@@ -144,6 +154,9 @@ impl Packing {
             Self::Phases(phases) => phases.pack(stored, packed, |value| value),
             Self::Columns => gemm::pack_rows(stored, index(weight.shape.last()), packed),
             Self::Filters { .. } => gemm::pack_columns(stored, k, packed),
+            Self::Points(square) => {
+                winograd::pack_filters(square, stored, index(weight.shape.last()), packed);
+            }
             Self::Gates { .. } => gemm::pack_columns(stored, index(weight.shape.last()), packed),
             Self::Taps => pack_taps(stored, k, packed, |tap| tap),
         }

@@ -9,6 +9,7 @@ use super::facts::Ending;
 use super::{Operands, Packing, Worker};
 use crate::layout::numbers_mut;
 use crate::pool::{Parts, Split, TileMut, Tiles};
+use core::ops::Range;
 use kernels::gemm::{self, ROWS_MAX};
 use kernels::isa::{Isa, LANES};
 use kernels::map;
@@ -161,45 +162,64 @@ impl Product {
                 let offsets: &mut [u32] = numbers_mut(offsets);
                 let copies: &mut [f32] = numbers_mut(copies);
                 let across = tile.columns();
-                // Of a group all columns, or of the only group some.
-                let some = if groups == 1 { across.clone() } else { 0..columns };
-                by_rows(isa, &mut tile, |first, out| {
-                    let rows = out.len();
-                    let offsets = &mut offsets[..pieces * rows];
-                    for group in 0..groups {
-                        let panels = &panels[group * group_len + some.start * k..];
-                        let at = group * columns + some.start;
-                        let channel = group * piece;
-                        let place = [first, rows];
-                        let edge =
-                            self.window.locate(self.reading, x, place, channel, offsets, copies);
-                        let residuals: [&[f32]; ROWS_MAX] = from_fn(|r| {
-                            let row = (first + r) * width + at;
-                            residual.get(row..row + some.len()).unwrap_or_default()
-                        });
-                        let product = gemm::Product {
-                            x,
-                            edge,
-                            offsets,
-                            piece,
-                            panels: &panels[..gemm::packed_len(some.len(), k)],
-                            bias: bias.get(at..at + some.len()).unwrap_or_default(),
-                            residual: &residuals[..if residual.is_empty() { 0 } else { rows }],
-                            low: self.ending.low,
-                            high: self.ending.high,
-                        };
-                        let mut outs: [&mut [f32]; ROWS_MAX] = from_fn(|_| Default::default());
-                        for (out, row) in outs.iter_mut().zip(&mut *out) {
-                            *out = &mut row[at - across.start..][..some.len()];
+                // Tiles side by side come as one: what is read again and again must stay near.
+                let step = if groups == 1 { grid.columns } else { across.len() };
+                for start in across.clone().step_by(step) {
+                    let end = across.end.min(start + step);
+                    // Of a group all columns, or of the only group some.
+                    let some = if groups == 1 { start..end } else { 0..columns };
+                    let next = panels.get(end * k..).unwrap_or_default();
+                    let next = &next[..gemm::packed_len(across.end.min(end + step) - end, k)];
+                    let (next, _) = next.as_chunks::<LANES>();
+                    by_rows(isa, &mut tile, |part, first, out| {
+                        let rows = out.len();
+                        let offsets = &mut offsets[..pieces * rows];
+                        for group in 0..groups {
+                            let panels = &panels[group * group_len + some.start * k..];
+                            let at = group * columns + some.start;
+                            let channel = group * piece;
+                            let place = [first, rows];
+                            let edge = self.window.locate(
+                                self.reading,
+                                x,
+                                place,
+                                channel,
+                                offsets,
+                                copies,
+                            );
+                            let residuals: [&[f32]; ROWS_MAX] = from_fn(|r| {
+                                let row = (first + r) * width + at;
+                                residual.get(row..row + some.len()).unwrap_or_default()
+                            });
+                            let product = gemm::Product {
+                                x,
+                                edge,
+                                offsets,
+                                piece,
+                                panels: &panels[..gemm::packed_len(some.len(), k)],
+                                bias: bias.get(at..at + some.len()).unwrap_or_default(),
+                                residual: &residuals[..if residual.is_empty() { 0 } else { rows }],
+                                low: self.ending.low,
+                                high: self.ending.high,
+                                ahead: &next[part.of(next.len())],
+                            };
+                            let mut outs: [&mut [f32]; ROWS_MAX] = from_fn(|_| Default::default());
+                            for (out, row) in outs.iter_mut().zip(&mut *out) {
+                                *out = &mut row[at - across.start..][..some.len()];
+                            }
+                            gemm::multiply(isa, &product, &mut outs[..rows]);
                         }
-                        gemm::multiply(isa, &product, &mut outs[..rows]);
-                    }
-                    if let Some(function) = self.ending.then {
-                        for row in out {
-                            map::map(isa, function, row);
+                        if let Some(function) = self.ending.then {
+                            for row in out {
+                                map::map(
+                                    isa,
+                                    function,
+                                    &mut row[start - across.start..end - across.start],
+                                );
+                            }
                         }
-                    }
-                });
+                    });
+                }
             });
         }
     }
@@ -223,11 +243,14 @@ impl Grid {
         }
         // Columns that are read again and again must stay near; rows come once for all of them.
         let near = (CACHED / (4 * k.max(1)) / COLUMNS * COLUMNS).max(COLUMNS);
+        let near = if rows <= isa.rows() { columns.next_multiple_of(COLUMNS) } else { near };
         let tiles = |grid: Self| rows.div_ceil(grid.rows) * columns.div_ceil(grid.columns);
         let enough = 4 * threads;
         let narrow = (columns / enough).next_multiple_of(LANES).max(2 * LANES).min(near);
         if columns <= 2 * near {
-            let grid = Self { rows: isa.rows(), columns };
+            // Tiles of about the same height, as low ones are slow.
+            let height = rows.div_ceil(rows.div_ceil(isa.rows()).max(1));
+            let grid = Self { rows: height, columns };
             let few = threads > 1 && tiles(grid) < enough;
             return Self { columns: if few { narrow.min(columns) } else { columns }, ..grid };
         }
@@ -242,16 +265,33 @@ impl Grid {
     }
 }
 
-/// Calls `job(first_row, rows)` for all rows of a tile, as many at once as `isa` takes.
-fn by_rows(isa: Isa, tile: &mut TileMut<'_, f32>, mut job: impl FnMut(usize, &mut [&mut [f32]])) {
+/// One of the parts in which a tile's rows are computed.
+#[derive(Clone, Copy, Debug)]
+struct Part {
+    index: usize,
+    count: usize,
+}
+
+impl Part {
+    /// Its part of so many.
+    fn of(self, len: usize) -> Range<usize> {
+        len * self.index / self.count..len * (self.index + 1) / self.count
+    }
+}
+
+/// Calls `job(part, first_row, rows)` for all rows of a tile, as many at once as `isa` takes.
+fn by_rows(
+    isa: Isa,
+    tile: &mut TileMut<'_, f32>,
+    mut job: impl FnMut(Part, usize, &mut [&mut [f32]]),
+) {
     let rows = tile.rows();
-    let parts = rows.len().div_ceil(isa.rows());
-    let mut first = rows.start;
-    for part in 1..=parts {
-        // Parts of about the same height, as low ones are slow.
-        let end = rows.start + rows.len() * part / parts;
-        let mut some = tile.some::<ROWS_MAX>(first..end);
-        job(first, &mut some[..end - first]);
-        first = end;
+    // Parts of about the same height, as low ones are slow.
+    let count = rows.len().div_ceil(isa.rows());
+    for index in 0..count {
+        let part = Part { index, count };
+        let Range { start, end } = part.of(rows.len());
+        let mut some = tile.some::<ROWS_MAX>(rows.start + start..rows.start + end);
+        job(part, rows.start + start, &mut some[..end - start]);
     }
 }

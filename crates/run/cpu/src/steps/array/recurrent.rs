@@ -217,6 +217,7 @@ impl<'a> Gates<'a> {
                 residual: &[],
                 low: f32::NEG_INFINITY,
                 high: f32::INFINITY,
+                ahead: &[],
             };
             let mut outs: [&mut [f32]; ROWS_MAX] = from_fn(|_| Default::default());
             for (to, row) in outs.iter_mut().zip(&mut *out) {
