@@ -125,6 +125,16 @@ pub enum RunError {
         /// What it says.
         reason: String,
     },
+    /// An operator that a program registered does not compute these values.
+    #[error("node `{node}` ({op}): {reason}")]
+    Custom {
+        /// The operator's name.
+        op: String,
+        /// The node's name.
+        node: String,
+        /// What it says.
+        reason: String,
+    },
     /// A weight could not be read.
     #[error(transparent)]
     Read(#[from] ReadError),

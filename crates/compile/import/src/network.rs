@@ -10,6 +10,7 @@
 
 pub mod tensor;
 pub mod stage;
+pub mod custom;
 
 mod budget;
 mod builder;

@@ -153,9 +153,7 @@ impl<'a> Network<'a> {
     /// [`NetworkError::Node`] for the first node that breaks its operator's rules;
     /// [`NetworkError::Pending`] if a value is needed that the host cannot give yet.
     pub fn import(&self, bound: &[Bound], host: &mut dyn Host) -> Result<Imported, NetworkError> {
-        if !self.unsupported.is_empty() {
-            return Err(NetworkError::Unsupported(self.unsupported.clone()));
-        }
+        check_known(&self.unsupported, host)?;
         for (declared, bound) in self.inputs.iter().zip(bound) {
             check(declared, bound)?;
         }
@@ -166,6 +164,17 @@ impl<'a> Network<'a> {
         }
         importer::import(self.file, self.model, &self.inputs, bound, host)
     }
+}
+
+/// What is said of an operator that has no rule.
+pub(crate) const UNKNOWN: &str =
+    "the operator is not known; a program that has it can add it with `Network::register`";
+
+/// Refuses operators that are neither known nor registered with the host.
+pub(crate) fn check_known(unknown: &[Unsupported], host: &dyn Host) -> Result<(), NetworkError> {
+    let missing = unknown.iter().filter(|entry| !host.knows(&entry.op));
+    let missing: Vec<Unsupported> = missing.cloned().collect();
+    if missing.is_empty() { Ok(()) } else { Err(NetworkError::Unsupported(missing)) }
 }
 
 /// Whether an input of this type may be given for this declaration.

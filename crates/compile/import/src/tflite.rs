@@ -105,9 +105,6 @@ impl<'a> Network<'a> {
     /// # Errors
     /// As [`onnx::Network::import`], if a graph that gives first values cannot be imported.
     pub fn variables(&self, host: &mut dyn Host) -> Result<Vec<Variable>, NetworkError> {
-        if !self.unsupported.is_empty() {
-            return Err(NetworkError::Unsupported(self.unsupported.clone()));
-        }
         variables::first(self, host)
     }
 
@@ -125,9 +122,7 @@ impl<'a> Network<'a> {
         profile: Profile,
         host: &mut dyn Host,
     ) -> Result<Imported, NetworkError> {
-        if !self.unsupported.is_empty() {
-            return Err(NetworkError::Unsupported(self.unsupported.clone()));
-        }
+        onnx::check_known(&self.unsupported, host)?;
         for (declared, bound) in self.inputs.iter().zip(bound) {
             onnx::check(declared, bound)?;
         }
@@ -231,7 +226,7 @@ fn unsupported(model: &Model<'_>) -> Vec<Unsupported> {
                     op: code.to_string(),
                     version: code.version.into(),
                     node: label(graph, operator),
-                    reason: "the operator is not known".into(),
+                    reason: onnx::UNKNOWN.into(),
                 });
             }
         }

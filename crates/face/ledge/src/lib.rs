@@ -39,15 +39,23 @@ pub use engine::{
         sampler::{Dry, Sampling},
     },
     network::{
-        Array, ArrayError, Network, NetworkPlan, Pace, Pacer, Profile, Scale,
-        Stream as NetworkStream, Turn as PacerTurn, Variable,
+        Array, ArrayError, Network, NetworkPlan, Operator, OperatorError, Pace, Pacer, Profile,
+        Scale, Stream as NetworkStream, Turn as PacerTurn, Variable,
     },
 };
+/// How a file uses an operator that was registered with [`Network::register`].
+pub mod operator {
+    pub use engine::network::{Call, DeclaredResult, Operand, Setting};
+}
+/// Backends that run parts of networks: see [`Network::set_delegates`].
+pub mod delegates {
+    pub use engine::delegates::{Delegates, Part, Pin, Placement, Reason, Worth};
+}
 pub use import::settings::Pooling;
 pub use media;
 pub use plan::KvType;
 pub use plan::{Buffer, BufferKind, Control, Promise, Uncontrolled};
-pub use tensor::Bytes;
+pub use tensor::{Bytes, DType, Shape, TensorRef};
 pub use text::{
     Special, TokenId, Tokenizer,
     stop::{InvalidStop, StopStrings},

@@ -34,6 +34,7 @@ pub mod tflite;
 mod budget;
 mod cursor;
 mod flatbuffer;
+pub mod flexbuffer;
 mod location;
 mod memory;
 mod protobuf;

@@ -5,14 +5,16 @@
 //! there. Each of these is kept as a reason, so that nothing is placed elsewhere in silence. Values
 //! that go from one backend to another lie in memory of their own, which the plan names.
 
+pub use graph::partition::Worth;
+
 use crate::error::EngineError;
 use graph::{
     Graph, ValueId,
-    partition::{self, Owner, Piece, Region, Worth},
+    partition::{self, Division, Owner, Piece, Region},
 };
 use plan::{
-    Backend, BufferKind, Control, Grant, LoadError, Plan, Program, Refusal, RunError, State, Unit,
-    WeightSource,
+    Backend, BufferKind, Control, Grant, LoadError, Plan, Program, ReadError, Refusal, RunError,
+    State, Unit, Weight, WeightSource,
 };
 use std::{
     collections::BTreeMap,
@@ -179,6 +181,128 @@ fn owners(graph: &Graph, delegates: &Delegates, placement: &mut Placement) -> Ve
     owners
 }
 
+/// A graph that was divided, and what is planned of it.
+struct Divided<'d> {
+    graph: Graph,
+    delegates: &'d Delegates,
+    placement: Placement,
+    division: Division,
+    slots: Slots,
+    inputs: Vec<usize>,
+    outputs: Vec<usize>,
+    plan: Plan,
+}
+
+impl<'d> Divided<'d> {
+    fn new(graph: &Graph, delegates: &'d Delegates) -> Result<Self, EngineError> {
+        let mut graph = graph.clone();
+        graph::passes::dead_code::run(&mut graph);
+        let mut placement = Placement::default();
+        let owners = owners(&graph, delegates, &mut placement);
+        let division = partition::divide(&graph, &owners, &delegates.worth);
+        for region in &division.dropped {
+            if let Some(backend) = delegates.of(region.owner) {
+                let (work, moved) = (region.work.operations, region.moved);
+                let why = format!("{work} operations are not worth handing over {moved}");
+                placement.note(&**backend, None, region.nodes.len(), why);
+            }
+        }
+        let mut slots = Slots::default();
+        let ports = |slots: &mut Slots, list: &[(String, ValueId)]| -> Vec<usize> {
+            list.iter().map(|(_, value)| slots.slot(&graph, *value)).collect()
+        };
+        let (inputs, outputs) =
+            (ports(&mut slots, &graph.inputs), ports(&mut slots, &graph.outputs));
+        let mut plan = graph::compile(graph.clone()).map_err(broken)?;
+        // The whole graph's arena is nobody's: each region has its own.
+        for buffer in &mut plan.buffers {
+            if buffer.kind == BufferKind::Arena {
+                buffer.bytes = Bytes::ZERO;
+            }
+        }
+        Ok(Self { graph, delegates, placement, division, slots, inputs, outputs, plan })
+    }
+
+    /// A region by its number, and the delegate that wants it.
+    fn piece(&self, number: usize) -> (Piece, Option<&'d Arc<dyn Backend>>) {
+        let region = &self.division.regions[number];
+        (partition::extract(&self.graph, region), self.delegates.of(region.owner))
+    }
+
+    /// Notes that a backend has a region, and names what the region needs.
+    fn place(&mut self, number: usize, backend: &dyn Backend, plan: &Plan) {
+        let (name, region) = (backend.name(), &self.division.regions[number]);
+        self.placement.parts.push(part(name, region));
+        for buffer in &plan.buffers {
+            // What goes in and out of a region lies there, too.
+            let kind = match buffer.kind {
+                BufferKind::Io => BufferKind::Arena,
+                kind => kind,
+            };
+            self.plan.name(format!("{name}.{number}.{}", buffer.name), kind, buffer.bytes);
+        }
+    }
+
+    /// Notes why a delegate has not the region that it wanted.
+    fn refuse(&mut self, number: usize, backend: &dyn Backend, error: &EngineError) {
+        let nodes = self.division.regions[number].nodes.len();
+        self.placement.note(backend, None, nodes, crate::error::chain(error));
+    }
+
+    /// The slots of a region's values.
+    fn ports(&mut self, values: &[ValueId]) -> Vec<usize> {
+        values.iter().map(|&value| self.slots.slot(&self.graph, value)).collect()
+    }
+
+    /// Names the memory in which values are handed over, when all regions have their slots.
+    fn finish(&mut self) {
+        let sizes = &self.slots.sizes;
+        let ports = self.inputs.iter().chain(&self.outputs);
+        let ports: u64 = ports.map(|&slot| sizes[slot] as u64).sum();
+        let all: u64 = sizes.iter().map(|&size| size as u64).sum();
+        let bytes = Bytes(all.saturating_sub(ports));
+        self.plan.name("handed over".into(), BufferKind::Arena, bytes);
+    }
+}
+
+impl Delegates {
+    fn of(&self, owner: Owner) -> Option<&Arc<dyn Backend>> {
+        match owner {
+            Owner::Host => None,
+            Owner::Delegate(place) => self.backends.get(usize::from(place)),
+        }
+    }
+}
+
+/// Divides a graph and says what it would take and where it would run; nothing is loaded.
+///
+/// # Errors
+/// If the graph breaks a rule, or the host cannot run what no delegate takes.
+pub fn plan(
+    graph: &Graph,
+    host: &Arc<dyn Backend>,
+    delegates: &Delegates,
+) -> Result<(Plan, Placement), EngineError> {
+    let mut divided = Divided::new(graph, delegates)?;
+    for number in 0..divided.division.regions.len() {
+        let (Piece { graph, inputs, outputs }, wanted) = divided.piece(number);
+        let planned = wanted.map(|backend| (backend, plan_one(graph.clone(), &**backend)));
+        match planned {
+            Some((backend, Ok(plan))) => divided.place(number, &**backend, &plan),
+            refused => {
+                if let Some((backend, Err(error))) = refused {
+                    divided.refuse(number, &**backend, &error);
+                }
+                divided.place(number, &**host, &plan_one(graph, &**host)?);
+            }
+        }
+        divided.ports(&inputs);
+        divided.ports(&outputs);
+    }
+    divided.finish();
+    Ok((divided.plan, divided.placement))
+}
+
 /// Divides a graph and loads its regions; its state keeps no positions.
 ///
 /// # Errors
@@ -189,80 +313,53 @@ pub fn load(
     host: &Arc<dyn Backend>,
     delegates: &Delegates,
 ) -> Result<Placed, EngineError> {
-    let mut graph = graph.clone();
-    graph::passes::dead_code::run(&mut graph);
-    let mut placement = Placement::default();
-    let owners = owners(&graph, delegates, &mut placement);
-    let division = partition::divide(&graph, &owners, &delegates.worth);
-    let of = |owner| match owner {
-        Owner::Host => None,
-        Owner::Delegate(place) => delegates.backends.get(usize::from(place)),
-    };
-    for region in &division.dropped {
-        if let Some(backend) = of(region.owner) {
-            let (work, moved) = (region.work.operations, region.moved);
-            let why = format!("{work} operations are not worth handing over {moved}");
-            placement.note(&**backend, None, region.nodes.len(), why);
-        }
-    }
-    let mut slots = Slots::default();
-    let ports = |slots: &mut Slots, list: &[(String, ValueId)]| -> Vec<usize> {
-        list.iter().map(|(_, value)| slots.slot(&graph, *value)).collect()
-    };
-    let (inputs, outputs) = (ports(&mut slots, &graph.inputs), ports(&mut slots, &graph.outputs));
-    let mut plan = graph::compile(graph.clone()).map_err(broken)?;
-    // The whole graph's arena is nobody's: each region has its own.
-    for buffer in &mut plan.buffers {
-        if buffer.kind == BufferKind::Arena {
-            buffer.bytes = Bytes::ZERO;
-        }
-    }
-    let mut parts = Vec::with_capacity(division.regions.len());
-    for (number, region) in division.regions.iter().enumerate() {
-        let Piece { graph: piece, inputs, outputs } = partition::extract(&graph, region);
-        let (program, instead) = match of(region.owner) {
-            None => (load_one(piece, source, &**host)?, None),
-            Some(backend) => match load_one(piece.clone(), source, &**backend) {
-                Ok(program) => (program, Some(piece)),
-                Err(error) => {
-                    let why = crate::error::chain(&error);
-                    placement.note(&**backend, None, region.nodes.len(), why);
-                    (load_one(piece, source, &**host)?, None)
+    // Another region may want a weight again, and the host a delegate's that failed.
+    let source: Arc<dyn WeightSource> = Arc::new(Kept(Arc::clone(source)));
+    let mut divided = Divided::new(graph, delegates)?;
+    let count = divided.division.regions.len();
+    let mut parts = Vec::with_capacity(count);
+    for number in 0..count {
+        let (Piece { graph: piece, inputs, outputs }, wanted) = divided.piece(number);
+        let loaded = wanted.map(|backend| (backend, load_one(piece.clone(), &source, &**backend)));
+        let (program, instead) = match loaded {
+            Some((backend, Ok(program))) => {
+                divided.place(number, &**backend, program.plan());
+                (program, Some(piece))
+            }
+            refused => {
+                if let Some((backend, Err(error))) = refused {
+                    divided.refuse(number, &**backend, &error);
                 }
-            },
+                let program = load_one(piece, &source, &**host)?;
+                divided.place(number, &**host, program.plan());
+                (program, None)
+            }
         };
-        let backend = if instead.is_some() { of(region.owner) } else { None };
-        let name = backend.map_or(host.name(), |backend| backend.name());
-        placement.parts.push(part(name, region));
-        for buffer in &program.plan().buffers {
-            // What goes in and out of a region lies there, too.
-            let kind = match buffer.kind {
-                BufferKind::Io => BufferKind::Arena,
-                kind => kind,
-            };
-            plan.name(format!("{name}.{number}.{}", buffer.name), kind, buffer.bytes);
-        }
-        parts.push(Loaded {
-            program,
-            instead,
-            nodes: region.nodes.len(),
-            inputs: inputs.iter().map(|&value| slots.slot(&graph, value)).collect(),
-            outputs: outputs.iter().map(|&value| slots.slot(&graph, value)).collect(),
-        });
+        let nodes = divided.division.regions[number].nodes.len();
+        let (inputs, outputs) = (divided.ports(&inputs), divided.ports(&outputs));
+        parts.push(Loaded { program, instead, nodes, inputs, outputs });
     }
-    let ports: u64 = inputs.iter().chain(&outputs).map(|&slot| slots.sizes[slot] as u64).sum();
-    let all: u64 = slots.sizes.iter().map(|&size| size as u64).sum();
-    plan.name("handed over".into(), BufferKind::Arena, Bytes(all.saturating_sub(ports)));
+    divided.finish();
+    let Divided { placement, slots, inputs, outputs, plan, .. } = divided;
     Ok(Placed {
         plan,
         host: Arc::clone(host),
-        source: Arc::clone(source),
+        source,
         parts,
         sizes: slots.sizes,
         inputs,
         outputs,
         placement: Mutex::new(placement),
     })
+}
+
+/// Weights that can be read again after a backend has said that it has read them.
+struct Kept(Arc<dyn WeightSource>);
+
+impl WeightSource for Kept {
+    fn read_rows(&self, weight: &Weight, row: u64, out: &mut [u8]) -> Result<(), ReadError> {
+        self.0.read_rows(weight, row, out)
+    }
 }
 
 fn part(backend: &str, region: &Region) -> Part {
@@ -274,14 +371,20 @@ fn broken(source: graph::Fault) -> EngineError {
     EngineError::Graph { file: "network".into(), source }
 }
 
+/// What a graph takes on one backend.
+fn plan_one(graph: Graph, backend: &dyn Backend) -> Result<Plan, EngineError> {
+    let mut plan = graph::compile(graph).map_err(broken)?;
+    plan.place(backend).map_err(LoadError::from)?;
+    Ok(plan)
+}
+
 /// A graph on one backend.
 fn load_one(
     graph: Graph,
     source: &Arc<dyn WeightSource>,
     backend: &dyn Backend,
 ) -> Result<Arc<dyn Program>, EngineError> {
-    let mut plan = graph::compile(graph).map_err(broken)?;
-    plan.place(backend).map_err(LoadError::from)?;
+    let plan = plan_one(graph, backend)?;
     let mut grant = Grant::new(plan.promise().total());
     Ok(backend.load(plan, Arc::clone(source), &mut grant, &plan::Uncontrolled)?)
 }

@@ -9,6 +9,7 @@
 mod around;
 mod array;
 mod constants;
+mod custom;
 mod derived;
 mod executor;
 mod file;
@@ -20,14 +21,20 @@ mod pacer;
 mod stream;
 
 pub use array::{Array, ArrayError};
+pub use custom::{Operator, OperatorError};
+pub use import::network::custom::{Call, Declared as DeclaredResult, Operand, Setting};
 pub use import::tflite::{Profile, Scale, Variable};
 pub use lent::Lent;
 pub use pacer::{Pace, Pacer, Turn};
 pub use stream::{Stream, StreamError};
 
-use crate::error::EngineError;
+use crate::{
+    delegates::{Delegates, Placement},
+    error::EngineError,
+};
 use around::Around;
 use cpu::CpuBackend;
+use custom::Operators;
 use executor::{Inputs, Stages};
 use file::Folder;
 use format::Described;
@@ -69,6 +76,8 @@ pub struct Network {
     profile: Profile,
     /// Passes that are left out.
     off: Vec<&'static str>,
+    operators: Operators,
+    delegates: Delegates,
     /// Made when it is first needed; all bindings share its threads.
     backend: Mutex<Option<Arc<CpuBackend>>>,
     /// The one that ran last is the last; only that one holds memory for runs.
@@ -99,6 +108,8 @@ pub struct NetworkPlan {
     pub graphs: Vec<String>,
     /// What the passes did, in the order in which they first fired.
     pub fired: Vec<Fired>,
+    /// Where each stage would run; nothing without delegates.
+    pub placements: Vec<Placement>,
     /// The node that needs a run before the rest can be planned.
     pub pending: Option<String>,
 }
@@ -149,6 +160,8 @@ impl Network {
             processors,
             profile: Profile::default(),
             off: Vec::new(),
+            operators: Operators::new(),
+            delegates: Delegates::default(),
             backend: Mutex::new(None),
             bindings: Mutex::new(Vec::new()),
         })
@@ -178,6 +191,28 @@ impl Network {
         self.off = names.iter().map(known).collect::<Result<_, _>>()?;
         self.bindings.get_mut().unwrap_or_else(PoisonError::into_inner).clear();
         Ok(())
+    }
+
+    /// Adds an operator that the file uses and no format lists, from the next binding on: a custom
+    /// operator by its own name, one of ONNX as `domain.Name`.
+    pub fn register(&mut self, name: &str, operator: Arc<dyn Operator>) {
+        self.unsupported.retain(|entry| entry.op != name);
+        self.operators.insert(name.to_owned(), operator);
+        self.bindings.get_mut().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Lets these backends run what they take, from the next binding on; the processor runs the rest,
+    /// and what they fail at.
+    pub fn set_delegates(&mut self, delegates: Delegates) {
+        self.delegates = delegates;
+        self.bindings.get_mut().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Where each stage of the binding that ran last runs, with reasons; nothing before a run or
+    /// without delegates.
+    pub fn placements(&self) -> Vec<Placement> {
+        let bindings = self.bindings.lock().unwrap_or_else(PoisonError::into_inner);
+        bindings.last().map_or_else(Vec::new, |last| last.stages.placements())
     }
 
     /// What messages call the network.
@@ -347,6 +382,22 @@ impl Network {
         Ok(made)
     }
 
+    /// What an import is served with.
+    fn host<'n>(
+        &'n self,
+        inputs: Option<Inputs<'n>>,
+        backend: &'n Arc<CpuBackend>,
+        control: &'n dyn Control,
+    ) -> Host<'n> {
+        let mut host = Host::new(&self.folder, inputs, backend, control, &self.operators);
+        host.stages.off.clone_from(&self.off);
+        host.stages.delegates.clone_from(&self.delegates);
+        let inputs = self.inputs.iter().map(|input| input.name.as_str());
+        let variables = self.variables.iter().map(|variable| variable.name.as_str());
+        host.names = inputs.chain(variables).collect();
+        host
+    }
+
     /// Imports the network for these inputs and runs it once.
     fn bind(&self, inputs: Inputs<'_>, control: &dyn Control) -> Result<Binding, EngineError> {
         let mut bounds = Vec::with_capacity(self.inputs.len());
@@ -355,14 +406,13 @@ impl Network {
             bounds.push(bound((&tensor, declared)).map_err(|source| self.error(source))?);
         }
         let backend = self.backend()?;
-        let mut host = Host::new(&self.folder, Some(inputs), &backend, control);
-        host.stages.off.clone_from(&self.off);
+        let mut host = self.host(Some(inputs), &backend, control);
         let imported = self.import(&bounds, &mut host);
         if let Some(error) = host.failed.take() {
             return Err(error);
         }
         let imported = imported?;
-        host.stage(imported.stage)?;
+        host.last(imported.stage, &imported.outputs)?;
         let (values, stages) = host.finish();
         let outputs = imported.outputs;
         let known = outputs.iter().map(|output| self.known(output, inputs));
@@ -419,22 +469,22 @@ impl Network {
     pub fn plan(&self, shapes: &[(&str, Shape)]) -> Result<NetworkPlan, EngineError> {
         let bound = self.bound(shapes)?;
         let backend = self.backend()?;
-        let mut host = Host::new(&self.folder, None, &backend, &Uncontrolled);
-        host.stages.off.clone_from(&self.off);
+        let mut host = self.host(None, &backend, &Uncontrolled);
         let mut pending = None;
         match self.import(&bound, &mut host) {
-            Ok(imported) => host.stage(imported.stage)?,
+            Ok(imported) => host.last(imported.stage, &imported.outputs)?,
             Err(EngineError::Network { source: NetworkError::Pending { node, op }, .. }) => {
                 pending = Some(format!("{node} ({op})"));
             }
             Err(error) => return Err(error),
         }
         let (mut before, mut graphs, mut stages) = (Vec::new(), Vec::new(), Vec::new());
-        let mut fired: Vec<Fired> = Vec::new();
+        let (mut fired, mut placements): (Vec<Fired>, Vec<Placement>) = Default::default();
         for planned in host.planned {
             before.push(planned.before);
             graphs.push(planned.after);
             stages.push(planned.plan);
+            placements.extend(planned.placement);
             for Fired { pass, times } in planned.fired {
                 match fired.iter_mut().find(|known| known.pass == pass) {
                     Some(known) => known.times += times,
@@ -447,7 +497,7 @@ impl Network {
             Some(first) => first.buffers.extend(around),
             None => stages.push(Plan { buffers: around.into(), ..Plan::default() }),
         }
-        Ok(NetworkPlan { stages, before, graphs, fired, pending })
+        Ok(NetworkPlan { stages, before, graphs, fired, placements, pending })
     }
 
     /// The inputs' types, from these shapes or as the file declares them.

@@ -206,7 +206,13 @@ impl<'a> Words<'a> {
                 }
                 '\\' => match chars.next() {
                     Some((_, escaped @ ('"' | '\\'))) => name.push(escaped),
-                    _ => return Err("only \\\" and \\\\ may be escaped".into()),
+                    Some((_, 'u')) => {
+                        let digits = chars.by_ref().map(|(_, c)| c).skip_while(|c| *c == '{');
+                        let digits: String = digits.take_while(|c| *c != '}').collect();
+                        let code = u32::from_str_radix(&digits, 16).ok().and_then(char::from_u32);
+                        name.push(code.ok_or_else(|| format!("`{digits}` is no character"))?);
+                    }
+                    _ => return Err("only \\\", \\\\ and \\u{…} are escapes".into()),
                 },
                 c => name.push(c),
             }

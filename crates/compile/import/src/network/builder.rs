@@ -34,17 +34,17 @@ const CONSTANT_BYTES: u64 = 1 << 31;
 
 /// Builds the stages of one network for one binding.
 pub struct Builder<'h> {
-    host: &'h mut dyn Host,
+    pub(super) host: &'h mut dyn Host,
     stage: Stage,
     /// Stages that were given away.
-    stages: usize,
+    pub(super) stages: usize,
     lives: Vec<Weak<Live>>,
     /// Weights of this stage by what they hold.
     weights: HashMap<Key, Input>,
     names: usize,
     budget: Budget,
     /// What messages call the file's node that is being imported.
-    node: String,
+    pub(super) node: String,
 }
 
 /// What makes two constants one.
@@ -90,7 +90,7 @@ impl<'h> Builder<'h> {
         self.live(dtype, dims, None, Some(Origin::Input(place)))
     }
 
-    fn live(
+    pub(super) fn live(
         &mut self,
         dtype: DType,
         dims: Shape,
@@ -330,7 +330,7 @@ impl<'h> Builder<'h> {
     }
 
     /// Ends the stage: everything that is still held becomes an output of it.
-    fn cut(&mut self) -> Stage {
+    pub(super) fn cut(&mut self) -> Stage {
         let mut outputs = 0;
         for live in self.lives.iter().filter_map(Weak::upgrade) {
             let Some(value) = live.here.take() else { continue };
@@ -545,7 +545,7 @@ fn too_large(dims: &Shape) -> Fault {
 }
 
 /// Bytes of an array.
-fn size(dtype: DType, dims: &Shape) -> Result<u64, Fault> {
+pub(super) fn size(dtype: DType, dims: &Shape) -> Result<u64, Fault> {
     let elements = dims.elements().filter(|&n| n <= graph::ops::array::ELEMENTS_MAX);
     elements.and_then(|n| n.checked_mul(dtype.bytes())).ok_or_else(|| too_large(dims))
 }

@@ -2,7 +2,7 @@
 //! and runs. Stages follow each other; each reads inputs of the network and outputs of earlier
 //! stages.
 
-use super::Constant;
+use super::{Constant, custom::Call};
 use graph::Graph;
 use plan::ArrayOp;
 use std::{collections::BTreeMap, sync::Arc};
@@ -110,4 +110,31 @@ pub trait Host {
     /// # Errors
     /// [`HostError::Pending`] if the host only plans, else why it could not be run.
     fn run(&mut self, stage: Stage, wanted: &[usize]) -> Result<Vec<Arc<[u8]>>, HostError>;
+
+    /// Whether an operator of this name was registered; none is unless the host keeps some.
+    fn knows(&self, _name: &str) -> bool {
+        false
+    }
+
+    /// Types and extents of what a registered operator gives.
+    ///
+    /// # Errors
+    /// [`HostError::Evaluate`] if it does not take the operands, or is not registered.
+    fn results(&mut self, call: &Call) -> Result<Vec<(DType, Shape)>, HostError> {
+        Err(HostError::Evaluate(format!("`{}` is not registered", call.name)))
+    }
+
+    /// Adds a call of a registered operator behind the stages so far, as a stage of its own. Its
+    /// operands come from these ports; `results` is what [`Host::results`] gave.
+    ///
+    /// # Errors
+    /// As [`Host::run`].
+    fn call(
+        &mut self,
+        call: Call,
+        _operands: Vec<Option<Port>>,
+        _results: &[(DType, Shape)],
+    ) -> Result<(), HostError> {
+        Err(HostError::Stage(format!("`{}` is not registered", call.name)))
+    }
 }

@@ -3,7 +3,10 @@
 //! Which attributes were asked for is remembered: one that nobody asked for is one that nobody
 //! knows, and the node is reported as unsupported.
 
-use crate::network::{Fault, Tensor};
+use crate::network::{
+    Builder, Fault, Tensor,
+    custom::{self, Setting},
+};
 use formats::onnx::{AttributeValue, Graph, Node, Tensor as Stored};
 use std::{cell::RefCell, collections::HashMap, rc::Rc};
 
@@ -195,6 +198,32 @@ impl<'a> Call<'a> {
     /// All operands, all of which must be there.
     pub(super) fn tensors(&self) -> Result<Vec<&Tensor>, Fault> {
         (0..self.inputs.len()).map(|i| self.tensor(i)).collect()
+    }
+
+    /// What an operator of this name gives that was registered.
+    pub(super) fn custom(&self, b: &mut Builder<'_>, name: String) -> Outputs {
+        let mut used = custom::Call { name, ..custom::Call::default() };
+        used.results.resize_with(self.node.outputs.len(), custom::Declared::default);
+        for attribute in &self.node.attributes {
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            let setting = match self.resolve(&attribute.value) {
+                None => continue,
+                Some(AttributeValue::Int(value)) => Setting::Int(*value),
+                Some(AttributeValue::Float(value)) => Setting::Float(*value),
+                Some(AttributeValue::String(bytes)) => Setting::Text(text(bytes)),
+                Some(AttributeValue::Ints(list)) => Setting::Ints(list.clone()),
+                Some(AttributeValue::Floats(list)) => Setting::Floats(list.clone()),
+                Some(_) => {
+                    let reason = "holds no numbers and no text";
+                    let name = attribute.name;
+                    return Err(Fault::unsupported(format!("attribute `{name}` {reason}")));
+                }
+            };
+            used.attributes.insert(attribute.name.to_owned(), setting);
+        }
+        let operands = (0..self.inputs.len()).map(|i| self.optional(i));
+        let operands: Vec<Option<&Tensor>> = operands.collect::<Result<_, _>>()?;
+        Ok(b.custom(used, &operands)?.into_iter().map(Value::from).collect())
     }
 
     /// Whether somebody reads output `i`.

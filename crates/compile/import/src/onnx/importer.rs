@@ -286,9 +286,13 @@ impl<'a> Importer<'a, '_> {
                 Err(Halt::Fault(fault)) => Err(fault),
             },
             Some(rule) => rule.apply(&mut self.builder, &call, self.file),
-            None => Err(Fault::unsupported("the operator is not known")),
+            None => match ops::qualified(node.domain, node.op_type) {
+                name if self.builder.knows(&name) => call.custom(&mut self.builder, name),
+                _ => Err(Fault::unsupported(super::UNKNOWN)),
+            },
         };
-        let result = result.and_then(|values| match call.unknown() {
+        let known = ops::find(node.domain, node.op_type).is_some();
+        let result = result.and_then(|values| match call.unknown().filter(|_| known) {
             Some(name) => Err(Fault::unsupported(format!("attribute `{name}` is not known"))),
             None => Ok(values),
         });

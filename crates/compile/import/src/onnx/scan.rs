@@ -88,7 +88,7 @@ fn scan(model: &Model<'_>, nodes: &[Node<'_>], found: &mut Vec<Unsupported>) {
                 op: ops::qualified(node.domain, node.op_type),
                 version: model.opset(node.domain).unwrap_or(1),
                 node: label(node),
-                reason: "the operator is not known".into(),
+                reason: super::UNKNOWN.into(),
             });
         }
         for graph in order::graphs(node) {

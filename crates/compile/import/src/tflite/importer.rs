@@ -253,6 +253,12 @@ impl<'a, 'h> Importer<'a, 'h> {
             }
             self.builder.enter(node());
             let call = Call { graph, operator, inputs, profile: self.profile };
+            if let Some(name) = code.name()
+                && ops::find(&code).is_none()
+                && self.builder.knows(name)
+            {
+                return Ok(ops::custom(&mut self.builder, name, &call)?);
+            }
             match ops::rule(&code, &call)? {
                 Rule::Graphs(control) => control(self, &call),
                 rule => Ok(rule.apply(&mut self.builder, &call)?),

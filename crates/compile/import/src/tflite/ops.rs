@@ -5,6 +5,7 @@
 
 mod control;
 mod elementwise;
+mod landmarks;
 mod linear;
 mod movement;
 mod quant;
@@ -17,7 +18,7 @@ use super::{
     importer::{Halt, Importer},
     value::{Array, Value},
 };
-use crate::network::{Builder, Fault, Tensor};
+use crate::network::{Builder, Fault, Tensor, custom};
 use formats::tflite::{self, Operator, OperatorCode, Options, Quantization, SubGraph};
 use plan::array::{Map, ReduceKind, Zip};
 use tensor::DType;
@@ -186,6 +187,32 @@ pub(super) fn rule(code: &OperatorCode<'_>, call: &Call<'_>) -> Result<Rule, Fau
     quantised.ok_or_else(|| Fault::unsupported("quantised operands"))
 }
 
+/// An operator that was registered.
+pub(super) fn custom(b: &mut Builder<'_>, name: &str, call: &Call<'_>) -> Outputs {
+    let mut held = Vec::with_capacity(call.inputs.len());
+    let mut used = custom::Call {
+        name: name.to_owned(),
+        options: call.operator.custom_options.to_vec(),
+        ..custom::Call::default()
+    };
+    for i in 0..call.inputs.len() {
+        let tensor = call.optional(i)?.map(|array| array.tensor(b)).transpose()?;
+        let scale = || call.input(i).ok().and_then(super::scale);
+        let operand = |x: &Tensor| custom::Operand { dtype: x.dtype, dims: x.dims, scale: scale() };
+        used.operands.push(tensor.as_ref().map(operand));
+        held.push(tensor);
+    }
+    for i in 0..call.operator.outputs.len() {
+        let tensor = call.tensor_of(&call.operator.outputs, i);
+        used.results.push(custom::Declared {
+            dtype: tensor.and_then(|tensor| tensor.ty.dtype()),
+            scale: tensor.and_then(super::scale),
+        });
+    }
+    let operands: Vec<Option<&Tensor>> = held.iter().map(Option::as_ref).collect();
+    Ok(b.custom(used, &operands)?.into_iter().map(Value::from).collect())
+}
+
 /// The rule of an operator.
 pub(super) fn find(code: &OperatorCode<'_>) -> Option<Rule> {
     let name = code.name()?;
@@ -196,8 +223,12 @@ pub(super) fn find(code: &OperatorCode<'_>) -> Option<Rule> {
 use Rule::{Any, Graphs, Real};
 
 /// Operators that `MediaPipe` adds.
-const CUSTOM: &[(&str, Rule)] =
-    &[("Convolution2DTransposeBias", Real(window::conv_transpose_bias))];
+const CUSTOM: &[(&str, Rule)] = &[
+    ("Convolution2DTransposeBias", Real(window::conv_transpose_bias)),
+    ("Landmarks2TransformMatrix", Real(landmarks::to_matrix)),
+    ("TransformLandmarks", Real(landmarks::transform)),
+    ("TransformTensorBilinear", Real(landmarks::sample)),
+];
 
 /// TFLite's own operators.
 const OPERATORS: &[(&str, Rule)] = &[

@@ -4,16 +4,19 @@
 //! state's memory and outputs are read there, so that a value which goes from stage to stage is copied
 //! once. After its first run a stage allocates nothing.
 
-use super::{Array, constants::Constants, file::Folder, optimise};
-use crate::error::EngineError;
+use super::{Array, constants::Constants, custom::Called, file::Folder, optimise};
+use crate::{
+    delegates::{self, Delegates, Placed, Placement},
+    error::EngineError,
+};
 use cpu::CpuBackend;
 use graph::Graph;
 use import::{
-    network::{HostError, Origin, Stage},
+    network::{HostError, Origin, Port, Stage},
     onnx::{Declared, NetworkError},
 };
 use plan::{
-    Backend as _, Control, Grant, LoadError, Plan, Program, RunError, Span, State, Trace, Unit,
+    Backend, Control, Grant, LoadError, Plan, Program, RunError, Span, State, Trace, Unit,
     WeightSource,
 };
 use std::{sync::Arc, time::Duration};
@@ -53,6 +56,8 @@ pub(super) struct Stages {
     list: Vec<Running>,
     /// Passes that are left out.
     pub(super) off: Vec<&'static str>,
+    /// Backends that run parts of stages; without any, everything is the processor's.
+    pub(super) delegates: Delegates,
 }
 
 /// One stage.
@@ -63,6 +68,8 @@ struct Running {
     indexed: Vec<(&'static str, String)>,
     /// Its plan as it was loaded; none where all is known before a run.
     program: Option<Arc<dyn Program>>,
+    /// The same program, where parts of it are delegates'.
+    placed: Option<Arc<Placed>>,
     state: Option<Box<dyn State>>,
     /// Bytes of each output.
     sizes: Vec<usize>,
@@ -73,6 +80,25 @@ struct Running {
 }
 
 impl Running {
+    fn new(inputs: Vec<Origin>) -> Self {
+        Self {
+            inputs,
+            indexed: Vec::new(),
+            program: None,
+            placed: None,
+            state: None,
+            sizes: Vec::new(),
+            units: 0,
+            expected: Vec::new(),
+        }
+    }
+
+    fn loaded(&mut self, program: Arc<dyn Program>) {
+        self.sizes = program.plan().outputs.iter().map(bytes).collect();
+        self.units = program.units().len();
+        self.program = Some(program);
+    }
+
     fn output(&self, output: usize) -> Option<&[u8]> {
         self.state.as_deref()?.output(output).get(..*self.sizes.get(output)?)
     }
@@ -97,32 +123,46 @@ impl Stages {
         &mut self,
         folder: &Arc<Folder>,
         stage: Stage,
-        backend: &CpuBackend,
+        backend: &Arc<CpuBackend>,
     ) -> Result<(), EngineError> {
-        let inputs = stage.inputs;
-        let mut running = Running {
-            inputs,
-            indexed: stage.indexed,
-            program: None,
-            state: None,
-            sizes: Vec::new(),
-            units: 0,
-            expected: Vec::new(),
-        };
+        let mut running = Running::new(stage.inputs);
+        running.indexed = stage.indexed;
         if !stage.graph.outputs.is_empty() {
             let mut graph = stage.graph;
             let mut constants = Constants::new(folder, stage.constants)?;
             optimise::run(&mut graph, &mut constants, &self.off);
-            let plan = compile(graph, backend)?;
-            running.sizes = plan.outputs.iter().map(bytes).collect();
-            let mut grant = Grant::new(plan.promise().total());
             let source: Arc<dyn WeightSource> = Arc::new(constants);
-            let program = backend.load(plan, source, &mut grant, &plan::Uncontrolled)?;
-            running.units = program.units().len();
-            running.program = Some(program);
+            if self.delegates.backends.is_empty() {
+                let plan = compile(graph, backend)?;
+                let mut grant = Grant::new(plan.promise().total());
+                let program = backend.load(plan, source, &mut grant, &plan::Uncontrolled)?;
+                running.loaded(program);
+            } else {
+                let host: Arc<dyn Backend> = Arc::clone(backend) as _;
+                let placed = delegates::load(&graph, &source, &host, &self.delegates)?;
+                let placed = Arc::new(placed);
+                running.loaded(Arc::clone(&placed) as _);
+                running.placed = Some(placed);
+            }
         }
         self.list.push(running);
         Ok(())
+    }
+
+    /// Adds a call of a registered operator.
+    pub(super) fn call(&mut self, called: Called, ports: Vec<Option<Port>>) {
+        let live = |port: Option<Port>| match port? {
+            Port::Live(origin) => Some(origin),
+            Port::Constant(_) => None,
+        };
+        let mut running = Running::new(ports.into_iter().filter_map(live).collect());
+        running.loaded(Arc::new(called));
+        self.list.push(running);
+    }
+
+    /// Where everything of the stages runs by now; nothing without delegates.
+    pub(super) fn placements(&self) -> Vec<Placement> {
+        self.list.iter().filter_map(|stage| Some(stage.placed.as_ref()?.placement())).collect()
     }
 
     /// Runs a stage, whose predecessors have run.

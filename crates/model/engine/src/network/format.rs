@@ -1,7 +1,7 @@
 //! The formats of networks, told apart by their first bytes; behind this file there is one form of
 //! inputs, outputs and imports for all of them.
 
-use super::{executor::Inputs, file::Folder, host::Host};
+use super::{custom::Operators, executor::Inputs, file::Folder, host::Host};
 use crate::error::EngineError;
 use cpu::CpuBackend;
 use formats::{Kind, sniff};
@@ -53,10 +53,18 @@ impl Described {
             let model = formats::tflite::Model::parse(file).map_err(broken(label))?;
             let network = tflite::Network::new(file, &model);
             let alone = CpuBackend::new(NonZeroUsize::MIN).map_err(EngineError::Threads)?;
-            let mut host = Host::new(folder, Some(Inputs::default()), &alone, &Uncontrolled);
-            let (variables, unsupported) = match network.variables(&mut host) {
-                Ok(variables) => (variables, Vec::new()),
-                Err(NetworkError::Unsupported(list)) => (Vec::new(), list),
+            let (inputs, alone) = (Some(Inputs::default()), Arc::new(alone));
+            let none = Operators::new();
+            let mut host = Host::new(folder, inputs, &alone, &Uncontrolled, &none);
+            let mut unsupported = network.unsupported().to_vec();
+            let variables = match network.variables(&mut host) {
+                Ok(variables) => variables,
+                Err(NetworkError::Unsupported(list)) => {
+                    let new = list.into_iter().filter(|entry| !unsupported.contains(entry));
+                    let new: Vec<Unsupported> = new.collect();
+                    unsupported.extend(new);
+                    Vec::new()
+                }
                 Err(error) => return Err(refused(label)(error)),
             };
             return Ok(Self {

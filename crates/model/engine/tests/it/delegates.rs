@@ -1,8 +1,12 @@
 //! Random graphs on a host and delegates that fail in every way: the results are the host's alone.
 
+use crate::onnx_file::{self, Proto, list, model, node, value};
 use cpu::CpuBackend;
-use graph::{Graph, Input, Type, ValueId, partition::Worth};
-use ledge_engine::delegates::{Delegates, Pin, Placed, load};
+use graph::{Graph, Input, Type, ValueId};
+use ledge_engine::{
+    delegates::{Delegates, Pin, Placed, Worth, load},
+    network::{Array, Network},
+};
 use plan::{
     ArrayOp, Backend, Control, Dim, Grant, LoadError, Needs, Op, Plan, Program, ReadError, Refusal,
     RunError, State, Step, Uncontrolled, Unit, Weight, WeightSource,
@@ -263,4 +267,97 @@ fn reasons_say_why_nodes_are_where_they_are() {
         assert!(placement.reasons[0].why.contains(why), "{:?}", placement.reasons);
         assert_eq!(placement.reasons[0].nodes, 4);
     }
+}
+
+/// A network of two branches of convolutions over `a: [1, 2, n, n]` that meet, as an ONNX file.
+fn convolutions() -> Vec<u8> {
+    let constant = |name: &str, dims: &[i64]| {
+        let count = u16::try_from(dims.iter().product::<i64>()).unwrap();
+        let element = |i: u16| (f32::from(i % 9) / 8.0 - 0.5).to_le_bytes();
+        let elements: Vec<u8> = (0..count).flat_map(element).collect();
+        let tensor = dims.iter().fold(Proto::default(), |tensor, &dim| tensor.int(1, dim));
+        tensor.int(2, 1).text(8, name).bytes(9, &elements)
+    };
+    let pads = || list("pads", &[1, 1, 1, 1]);
+    let nodes = [
+        node("c1", "Conv", &["a", "w1", "b1"], &["x1"], &[pads()]),
+        node("r1", "Relu", &["x1"], &["x2"], &[]),
+        node("c2", "Conv", &["x2", "w2"], &["x3"], &[pads()]),
+        node("c3", "Conv", &["x2", "w2"], &["x4"], &[pads()]),
+        node("s", "Sigmoid", &["x4"], &["x5"], &[]),
+        node("m", "Mul", &["x3", "x5"], &["x6"], &[]),
+        node("p", "GlobalAveragePool", &["x6"], &["x7"], &[]),
+        node("f", "Flatten", &["x7"], &["x8"], &[]),
+        node("l", "MatMul", &["x8", "w3"], &["x9"], &[]),
+        node("q", "Softmax", &["x9"], &["y"], &[]),
+        node("nz", "NonZero", &["x9"], &["where"], &[]),
+        node("turn", "Transpose", &["where"], &["rows"], &[]),
+        node("pick", "GatherND", &["x9", "rows"], &["found"], &[]),
+        node("half", "Tanh", &["found"], &["z"], &[]),
+    ];
+    let outputs = [value("y", 1, &[1, 5]), value("z", 1, &[-2])];
+    let g = onnx_file::graph(&nodes, &[value("a", 1, &[1, 2, -1, -1])], &outputs);
+    let constants = [
+        constant("w1", &[4, 2, 3, 3]),
+        constant("b1", &[4]),
+        constant("w2", &[4, 4, 3, 3]),
+        constant("w3", &[4, 5]),
+    ];
+    model(17, &constants.iter().fold(g, |g, constant| g.bytes(5, &constant.0)))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    #[test]
+    fn networks_give_the_same_with_delegates_that_fail(
+        takes in any::<u64>(),
+        fault in prop::sample::select(vec![Fault::Nothing, Fault::Load, Fault::Run]),
+        wide in 5u64..9,
+    ) {
+        let mut network = Network::from_bytes(convolutions()).unwrap();
+        network.set_threads(NonZeroUsize::MIN);
+        let elements: Vec<f32> = (0..2 * wide * wide).map(|i| (i % 13) as f32 / 8.0 - 0.5).collect();
+        let a = Array::from_f32(&[1, 2, wide, wide], &elements).unwrap();
+        let given = [("a", a.view())];
+        let alone = network.run(&given).unwrap();
+        prop_assert!(network.placements().is_empty());
+        let host = host();
+        network.set_delegates(delegates(&host, takes, fault));
+        for _ in 0..2 {
+            prop_assert_eq!(&network.run(&given).unwrap(), &alone);
+        }
+        let placements = network.placements();
+        prop_assert!(!placements.is_empty());
+        let first = placements.iter().flat_map(|p| &p.parts).any(|part| part.backend == "first");
+        prop_assert!(fault == Fault::Nothing || !first, "{placements:?}");
+        let planned = network.plan(&[("a", Shape::new(&[1, 2, wide, wide]).unwrap())]).unwrap();
+        prop_assert_eq!(planned.placements.len(), 1);
+        let nodes = |placement: &ledge_engine::delegates::Placement| -> usize {
+            placement.parts.iter().map(|part| part.nodes).sum()
+        };
+        prop_assert_eq!(nodes(&planned.placements[0]), nodes(&placements[0]));
+        network.set_delegates(Delegates::default());
+        prop_assert_eq!(network.run(&given).unwrap(), alone);
+    }
+}
+
+#[test]
+fn what_is_planned_with_delegates_is_what_is_promised() {
+    let mut network = Network::from_bytes(convolutions()).unwrap();
+    let host = host();
+    network.set_delegates(delegates(&host, 0x5555_5555_5555_5555, Fault::Nothing));
+    let elements = vec![0.25; 2 * 36];
+    let a = Array::from_f32(&[1, 2, 6, 6], &elements).unwrap();
+    network.run(&[("a", a.view())]).unwrap();
+    let planned = network.plan(&[("a", Shape::new(&[1, 2, 6, 6]).unwrap())]).unwrap();
+    let backends: Vec<&str> =
+        planned.placements[0].parts.iter().map(|part| part.backend.as_str()).collect();
+    assert!(backends.contains(&"first") && backends.contains(&"second"), "{backends:?}");
+    let sum = |kind| planned.stages.iter().map(|plan| plan.bytes_of(kind).0).sum::<u64>();
+    assert!(sum(plan::BufferKind::PackedWeights) > 0 && sum(plan::BufferKind::Arena) > 0);
+    let text = &planned.graphs[0];
+    let again = graph::text::parse(text).unwrap_or_else(|error| panic!("{error}: {text}"));
+    assert_eq!(graph::text::print(&again), *text);
+    assert!(text.contains("\"a\""), "ports have the file's names: {text}");
 }
