@@ -91,6 +91,37 @@ pub(crate) fn features(root: &Path) -> Result<Verdict> {
     Ok(verdict)
 }
 
+/// What `OpenVINO` the delegate is tested with.
+const OPENVINO: &str = "openvino==2026.4.1";
+
+/// Runs the tests of the delegate with the library of `OpenVINO`'s package, which pip installs once below
+/// `target`.
+///
+/// # Errors
+/// If there is no pip, or Cargo cannot be started.
+pub(crate) fn openvino(root: &Path) -> Result<Verdict> {
+    let target = root.join("target/openvino");
+    let folder = target.join("openvino/libs");
+    if !folder.is_dir() {
+        let mut pip = Command::new(crate::get::python()?);
+        pip.args(["-m", "pip", "install", "--quiet", "--no-cache-dir", "--target"]);
+        let status = pip.arg(&target).arg(OPENVINO).status()?;
+        ensure!(status.success(), "pip could not install {OPENVINO}");
+    }
+    let mut verdict = Verdict::Good;
+    for args in [
+        &["test", "-p", "ledge-openvino"][..],
+        &["test", "-p", "ledge-cli", "--features", "openvino", "--test", "it", "devices"],
+    ] {
+        let mut cargo = Command::new(cargo());
+        let status = cargo.args(args).env("LEDGE_OPENVINO", &folder).current_dir(root).status()?;
+        if !status.success() {
+            verdict = Verdict::Short;
+        }
+    }
+    Ok(verdict)
+}
+
 fn succeeds(root: &Path, args: &[&str]) -> Result<Verdict> {
     let status = Command::new(cargo()).args(args).current_dir(root).status()?;
     Ok(if status.success() { Verdict::Good } else { Verdict::Short })

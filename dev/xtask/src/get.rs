@@ -138,7 +138,7 @@ fn fetch(model: &Model, folder: &Path) -> Result<()> {
 }
 
 /// A Python that has pip.
-fn python() -> Result<&'static str> {
+pub(crate) fn python() -> Result<&'static str> {
     ["python3", "python"]
         .into_iter()
         .find(|python| {

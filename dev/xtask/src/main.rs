@@ -34,6 +34,7 @@ Checks and chores of the workspace.
   cargo xtask peers networks [--only …]   Ledge beside ONNX Runtime and LiteRT, with targets
   cargo xtask size                  builds the program and holds its size to the limit
   cargo xtask features              checks that each feature compiles alone
+  cargo xtask openvino              the delegate's tests with the library of OpenVINO's package
   cargo xtask fuzz [TARGET…] [--seconds N]   each reader on damaged input, 600 s unless told
 ";
 
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
         ["peers", rest @ ..] => peers::run(&root(), rest),
         ["size"] => chores::size(&root()),
         ["features"] => chores::features(&root()),
+        ["openvino"] => chores::openvino(&root()),
         ["fuzz", rest @ ..] => fuzz::run(&root(), rest),
         ["help" | "--help" | "-h"] => {
             print!("{HELP}");
