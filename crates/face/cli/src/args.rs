@@ -182,7 +182,10 @@ impl From<Weights> for WeightPlace {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Device {
+    /// The processor.
     Cpu,
+    /// Parts of networks by OpenVINO, where its library is; the rest by the processor.
+    Openvino,
 }
 
 /// How a conversation is rendered.
@@ -210,9 +213,10 @@ fn time(text: &str) -> Result<CivilTime, String> {
     CivilTime::parse(text).ok_or_else(|| "write a time such as 2026-11-21T12:34:56".to_owned())
 }
 
-/// Continue a text, or answer it with --chat
+/// Continue a text, answer it with --chat, or run a network
 ///
-/// The text streams to stdout as it is made, after the prompt where a person reads it and without
+/// Of an ONNX or TFLite network: --input and --image give what it takes; outputs go to stdout, or with
+/// --output to .npy files. Of a language model: the text streams to stdout as it is made, after the prompt where a person reads it and without
 /// it in a pipe or a file. Ctrl-C stops; a second one leaves at once. The
 /// closing line on stderr tells the time to the first token, tokens a second, and the peak memory
 /// beside what was promised.
@@ -229,6 +233,8 @@ Examples:
   ledge run model.gguf \"1, 2, 3,\" -n 8 --temp 0 --json --logprobs 5
   ledge run network.onnx --input x=x.npy --output out/
   ledge run classifier.onnx --image cat.jpg --labels labels.txt --top 5
+  ledge run reader.onnx --image line.png --image-size 48x320 --ctc --labels keys.txt
+  ledge run voice.onnx --input input=chunks.npy --input sr=rate.npy --steps --output out/
 
 How a picture becomes numbers can also be said in notes beside the network (classifier.toml or
 classifier.json): labels = \"labels.txt\", and a section [image] with size, shorter, fit, filter,
@@ -258,6 +264,13 @@ pub(crate) struct Run {
     /// An input of a network, an .npy file; the name may be left out where there is one input
     #[arg(long, value_name = "[NAME=]FILE", help_heading = "Network")]
     pub(crate) input: Vec<String>,
+    /// Run a network step by step with its states carried along: an input with one dimension more
+    /// than the network takes holds a step in each row, and so do the outputs
+    #[arg(long, requires = "input", conflicts_with = "image", help_heading = "Network")]
+    pub(crate) steps: bool,
+    /// With --steps: an input that was an output of the step before, where names do not tell
+    #[arg(long, value_name = "INPUT=OUTPUT", requires = "steps", help_heading = "Network")]
+    pub(crate) state: Vec<String>,
     /// Whose integer arithmetic a quantised TFLite network follows, to the byte
     #[arg(long, value_enum, default_value = "tflm", help_heading = "Network")]
     pub(crate) profile: Arithmetic,

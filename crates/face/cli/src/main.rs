@@ -10,6 +10,7 @@
 
 mod args;
 mod arrays;
+mod devices;
 mod failure;
 mod model;
 mod notes;

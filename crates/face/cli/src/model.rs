@@ -72,9 +72,12 @@ pub(crate) fn open_network(path: Option<&Path>, passes: &PassArgs) -> Result<Opt
 }
 
 /// The request that flags make.
-pub(crate) fn request(args: &ModelArgs) -> Request {
-    let crate::args::Device::Cpu = args.device;
-    Request {
+///
+/// # Errors
+/// If a device was named that runs networks only.
+pub(crate) fn request(args: &ModelArgs) -> Result<Request> {
+    crate::devices::check(args.device)?;
+    Ok(Request {
         context: args.ctx,
         memory: args.memory,
         kv: args.kv.into(),
@@ -85,7 +88,7 @@ pub(crate) fn request(args: &ModelArgs) -> Request {
         weights: args.weights.into(),
         cache: args.cache.clone().or_else(cache_folder),
         ..Request::default()
-    }
+    })
 }
 
 /// The folder in which this user's caches are, on this system's terms.

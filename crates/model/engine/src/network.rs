@@ -144,7 +144,8 @@ impl Network {
         let folder = Arc::new(folder);
         let described = Described::read(&folder, &label)?;
         let Described { inputs, outputs, unsupported, notices, variables, scales } = described;
-        let processors = crate::device::Limits::read().alike;
+        let processors = NonZeroUsize::new(crate::device::Limits::read().alike);
+        let processors = processors.unwrap_or(NonZeroUsize::MIN);
         Ok(Self {
             label,
             inputs,

@@ -13,6 +13,10 @@ pub(crate) struct PictureArgs {
     /// Names of the classes, one a line [default: those in the notes or in the network's file]
     #[arg(long, value_name = "FILE", requires = "image")]
     pub(crate) labels: Option<PathBuf>,
+    /// Read text: labels are characters, scores are those of positions along a line, and the first
+    /// score is that of none
+    #[arg(long, requires = "image")]
+    pub(crate) ctc: bool,
     /// How many classes are printed
     #[arg(long, value_name = "N", default_value_t = 5, requires = "image")]
     pub(crate) top: usize,

@@ -50,7 +50,7 @@ pub(crate) fn run(args: &Bench, scene: &Scene) -> Result<()> {
         return network::run(args, scene, begin, network);
     }
     let file = model::open(args.path.as_deref())?;
-    let mut request = Request { isa: args.isa, ..model::request(&args.model) };
+    let mut request = Request { isa: args.isa, ..model::request(&args.model)? };
     let depths = match args.depth.as_slice() {
         _ if args.n == 0 => Vec::new(),
         [] => vec![args.prompt],

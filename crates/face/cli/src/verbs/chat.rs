@@ -27,7 +27,7 @@ pub(crate) fn run(args: &Chat, scene: &Scene) -> Result<()> {
     // Refused before the weights are read, where there is no template.
     template::source(&file, &args.template)?;
     let begin = Instant::now();
-    let request = model::request(&args.model);
+    let request = model::request(&args.model)?;
     let lm = model::load(&file, request, &scene.interrupt, &scene.manner)?;
     let load = begin.elapsed();
     let kv = plan::KvType::from(args.model.kv).name();

@@ -22,7 +22,7 @@ pub(crate) fn run(args: &Embed, scene: &Scene) -> Result<()> {
     } else {
         args.texts.iter().map(String::as_str).collect()
     };
-    let mut embedder = Embedder::for_model(&file, &model::request(&args.model))?;
+    let mut embedder = Embedder::for_model(&file, &model::request(&args.model)?)?;
     if let Some(pooling) = args.pooling {
         embedder = embedder.pooling(match pooling {
             PoolingName::Mean => Pooling::Mean,

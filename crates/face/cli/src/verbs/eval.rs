@@ -39,7 +39,7 @@ fn load(
     scene: &Scene,
 ) -> Result<LanguageModel> {
     let file = model::open(path)?;
-    let mut request = model::request(args);
+    let mut request = model::request(args)?;
     let context = request.context.unwrap_or(context);
     request.context = Some(context);
     // Rows of logits are wide: a moderate run keeps them small.
@@ -196,7 +196,7 @@ fn sts(args: &EvalSts, scene: &Scene) -> Result<()> {
     let text = prompt::read(&args.file)?;
     let pairs = pairs(&text, &args.file)?;
     let file = model::open(Some(&args.path))?;
-    let mut embedder = Embedder::for_model(&file, &model::request(&args.model))?;
+    let mut embedder = Embedder::for_model(&file, &model::request(&args.model)?)?;
     let mut cosines = Vec::with_capacity(pairs.len());
     for (_, first, second) in &pairs {
         if scene.interrupt.is_set() {

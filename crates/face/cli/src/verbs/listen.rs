@@ -17,7 +17,7 @@ use crate::{
 use ear::Ear;
 use engine::Network;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use ledge::{NetworkStream, Pacer, PacerTurn};
+use ledge::{Pacer, PacerTurn};
 use media::{Wave, WaveError};
 use scores::Scores;
 use serde_json::json;
@@ -61,7 +61,8 @@ pub(crate) fn run(args: &Listen, scene: &Scene) -> Result<()> {
         )));
     }
     let mut stream = network.stream();
-    bind(args, &notes, &mut stream)?;
+    let noted = notes.listen.states.iter().map(|(input, output)| (input.as_str(), output.as_str()));
+    super::network::bind(&args.state, noted, &mut stream)?;
     let carried: Vec<String> = stream.states().map(|(input, _)| input.to_owned()).collect();
     ear.check(&network, &carried)?;
     let mut scores = Scores::of(args, &notes, &network)?;
@@ -193,30 +194,6 @@ fn unreadable(error: &WaveError, place: &str) -> Failure {
         _ => "the file is damaged or cut short: record or fetch it again",
     };
     Failure::new(Exit::File, chain(error)).at(place).hint(hint)
-}
-
-/// Ties outputs to inputs that names do not tell.
-fn bind(args: &Listen, notes: &Notes, stream: &mut NetworkStream<'_>) -> Result<()> {
-    let mut pairs: Vec<(&str, &str)> = notes
-        .listen
-        .states
-        .iter()
-        .map(|(input, output)| (input.as_str(), output.as_str()))
-        .collect();
-    for flag in &args.state {
-        let pair = flag.split_once('=');
-        pairs.push(pair.ok_or_else(|| {
-            Failure::usage(format!("`{flag}` names no output"))
-                .at("--state")
-                .hint("write INPUT=OUTPUT")
-        })?);
-    }
-    for (input, output) in pairs {
-        stream.bind_state(input, output).map_err(|error| {
-            Failure::usage(&error).at("--state").hint("`ledge inspect` lists inputs and outputs")
-        })?;
-    }
-    Ok(())
 }
 
 /// Where results are shown: lines on stdout, and on a terminal one that changes.

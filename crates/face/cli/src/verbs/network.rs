@@ -4,6 +4,7 @@
 use super::Scene;
 use crate::{
     args::{GraphForm, Plan, Run},
+    devices,
     failure::{Exit, Failure, Result},
     output::{Output, say},
 };
@@ -20,8 +21,12 @@ use std::{
 };
 use tensor::Shape;
 
+mod ctc;
 mod memory;
 mod picture;
+mod steps;
+
+pub(super) use steps::bind;
 
 /// Runs a network on .npy files and a picture.
 pub(super) fn run(args: &Run, scene: &Scene, mut network: Network, path: &Path) -> Result<()> {
@@ -29,6 +34,7 @@ pub(super) fn run(args: &Run, scene: &Scene, mut network: Network, path: &Path) 
         network.set_threads(threads);
     }
     network.set_profile(args.profile.into());
+    devices::set(&mut network, &args.model, &scene.manner)?;
     for notice in network.notices().iter().filter(|_| !scene.manner.quiet) {
         say(format_args!("note: {notice}"));
     }
@@ -42,8 +48,13 @@ pub(super) fn run(args: &Run, scene: &Scene, mut network: Network, path: &Path) 
     }
     let views: Vec<_> = inputs.iter().map(|(name, array)| (name.as_str(), array.view())).collect();
     let begin = Instant::now();
-    let outputs = network.run(&views)?;
+    let outputs = if args.steps {
+        steps::run(&network, &inputs, &args.state)?
+    } else {
+        network.run(&views)?
+    };
     let seconds = begin.elapsed().as_secs_f64();
+    devices::notices(&network, &scene.manner);
     if let Some(seen) = &seen
         && args.output.is_none()
     {
@@ -71,7 +82,9 @@ pub(super) fn run(args: &Run, scene: &Scene, mut network: Network, path: &Path) 
             })
             .collect();
         let mut output = Output::stdout();
-        output.line(&json!({ "outputs": list, "run_ms": seconds * 1e3 }).to_string())?;
+        let placement = devices::object(&network.placements());
+        let object = json!({ "outputs": list, "run_ms": seconds * 1e3, "placement": placement });
+        output.line(&object.to_string())?;
         output.finish()?;
     } else if !scene.manner.quiet {
         say(format_args!("{:.1} ms with binding", seconds * 1e3));
@@ -206,6 +219,7 @@ pub(super) fn plan(args: &Plan, scene: &Scene, network: &mut Network) -> Result<
     if let Some(threads) = threads {
         network.set_threads(threads);
     }
+    devices::set(network, &args.model, &scene.manner)?;
     let mut planned = network.plan(&shapes).map_err(|error| {
         Failure::from(error).hint("--shape NAME=1,3,224,224 gives an input's extents")
     })?;
@@ -230,6 +244,7 @@ pub(super) fn plan(args: &Plan, scene: &Scene, network: &mut Network) -> Result<
             "stages": planned.stages.len(),
             "pending": planned.pending,
             "buffers": list,
+            "placement": devices::object(&planned.placements),
         });
         output.line(&object.to_string())?;
     } else {
@@ -245,6 +260,7 @@ pub(super) fn plan(args: &Plan, scene: &Scene, network: &mut Network) -> Result<
             output.line(&format!("{kind:<15} {bytes:>12}"))?;
         }
         output.line(&format!("{:<15} {:>12}", "total", promise.total()))?;
+        devices::tell(&planned.placements, &mut output)?;
         if let Some(node) = &planned.pending {
             output.line(&format!("what follows {node} is planned when it has run"))?;
         }

@@ -29,7 +29,7 @@ pub(crate) fn run(args: &Plan, scene: &Scene) -> Result<()> {
         return network::plan(args, scene, &mut network);
     }
     let file = model::open(args.path.as_deref())?;
-    let request = model::request(&args.model);
+    let request = model::request(&args.model)?;
     let plan = ledge::Plan::for_model(file);
     let (solved, refusal) = match plan.clone().request(request.clone()).solve() {
         Ok(solved) => (solved, None),

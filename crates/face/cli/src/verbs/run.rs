@@ -42,7 +42,7 @@ pub(crate) fn run(args: &Run, scene: &Scene) -> Result<()> {
     let mut output = Output::open(args.output.as_deref())?;
     let recorder = trace::recorder(args.trace.as_deref());
     let begin = Instant::now();
-    let request = model::request(&args.model);
+    let request = model::request(&args.model)?;
     let lm = model::load(&file, request, &scene.interrupt, &scene.manner)?;
     let kv = plan::KvType::from(args.model.kv).name();
     let mut report = Report::begin(&lm, kv, sampling.seed, begin.elapsed());

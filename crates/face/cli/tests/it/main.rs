@@ -1,6 +1,7 @@
 //! The program as its users meet it: arguments in, text, JSON and exit codes out.
 #![expect(clippy::disallowed_methods, reason = "tests write files and read the results")]
 
+mod devices;
 mod errors;
 mod files;
 mod media;

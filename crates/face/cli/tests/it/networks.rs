@@ -33,7 +33,7 @@ fn a_network_is_shown_with_inputs_operators_and_files() {
     let text = good(&["inspect", words(&golden("network.tflite"))]);
     for line in [
         "format         TFLite",
-        "inputs         x  int8 [?, 8, 8, 1]  scale 0.5, zero point -3",
+        "inputs         picture  int8 [?, 8, 8, 1]  scale 0.5, zero point -3",
         "signature      serving_default: picture, choice → result",
         "operators      4: 1 CONV_2D, 1 IF, 1 Odd, 1 VAR_HANDLE",
         "metadata       min_runtime_version = 1.14.0",

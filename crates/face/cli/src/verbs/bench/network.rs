@@ -11,6 +11,7 @@ mod peer;
 use super::{Times, limits::Limits, processors};
 use crate::{
     args::Bench,
+    devices,
     failure::{Failure, Result},
     output::{Output, say},
     report::ms,
@@ -39,6 +40,7 @@ pub(super) fn run(args: &Bench, scene: &Scene, begin: Instant, mut network: Netw
     if let Some(threads) = args.model.threads {
         network.set_threads(threads);
     }
+    devices::set(&mut network, &args.model, &scene.manner)?;
     let making = Instant::now();
     let inputs = arrays::inputs(args, &network)?;
     // What a peer is given is not made by it either.
@@ -84,6 +86,7 @@ pub(super) fn run(args: &Bench, scene: &Scene, begin: Instant, mut network: Netw
         promised,
         operators: Operators::new(&network.units(), &recorder, traced, limits),
         compared,
+        placement: devices::object(&network.placements()),
     };
     let mut output = Output::stdout();
     if scene.manner.json {
@@ -181,6 +184,8 @@ struct Found {
     times: Times,
     peak: Option<Bytes>,
     promised: Option<Bytes>,
+    /// Where parts run, with reasons.
+    placement: Value,
     operators: Operators,
     compared: Option<Compared>,
 }
@@ -204,6 +209,7 @@ impl Found {
             "promised_bytes": self.promised.map(|promised| promised.0),
             "compared": self.compared.as_ref().map(Compared::object),
             "operators": self.operators.list(),
+            "placement": self.placement,
             "limits": self.operators.limits.object(),
         })
     }

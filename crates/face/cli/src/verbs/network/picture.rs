@@ -409,6 +409,13 @@ fn labels(
         Some(Labels::List(list)) => return Ok(Some(list.clone())),
         None => {}
     }
+    // Text recognisers keep their characters among the metadata.
+    if args.ctc
+        && let Ok(model) = formats::onnx::Model::parse(network.bytes())
+        && let Some((_, lines)) = model.metadata_props.iter().find(|(key, _)| *key == "character")
+    {
+        return Ok(Some(lines.to_string().split('\n').map(str::to_owned).collect()));
+    }
     let name = own.and_then(|own| own.outputs.iter().find_map(|output| output.labels));
     let Some(name) = name else { return Ok(None) };
     let packed =
@@ -424,6 +431,9 @@ pub(super) fn show(
     outputs: &[(String, Array)],
     json_ms: Option<f64>,
 ) -> Result<()> {
+    if args.ctc {
+        return super::ctc::show(seen.labels.as_deref(), network.label(), outputs, json_ms);
+    }
     let is_list = |array: &Array| array.shape().iter().filter(|&&dim| dim != 1).count() <= 1;
     let wanted = seen.labels.as_ref().map(Vec::len);
     let fits =

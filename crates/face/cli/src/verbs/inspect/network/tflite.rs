@@ -6,6 +6,7 @@ use formats::{
     FormatError,
     tflite::{Model, SubGraph, Tensor},
 };
+use import::onnx::Declared;
 use serde_json::json;
 
 /// Reads a file.
@@ -19,11 +20,19 @@ pub(super) fn read(file: &[u8]) -> Result<Network, FormatError> {
     if model.subgraphs.len() > 1 {
         network.head.push(("graphs", json!(model.subgraphs.len())));
     }
+    let known = import::tflite::Network::new(file, &model);
     if let Some(main) = model.subgraphs.first() {
-        let ports = |indices: &[usize]| {
-            indices.iter().filter_map(|&idx| main.tensors.get(idx)).map(port).collect()
+        // The names that runs go by, which need not be those of the tensors.
+        let ports = |indices: &[usize], names: &[Declared]| {
+            let tensors = indices.iter().filter_map(|&idx| main.tensors.get(idx));
+            let named = tensors.zip(names).map(|(tensor, declared)| {
+                let name = declared.name.clone();
+                Port { name, ..port(tensor) }
+            });
+            named.collect()
         };
-        (network.inputs, network.outputs) = (ports(&main.inputs), ports(&main.outputs));
+        network.inputs = ports(&main.inputs, known.inputs());
+        network.outputs = ports(&main.outputs, known.outputs());
     }
     for signature in &model.signatures {
         let names =
@@ -34,7 +43,6 @@ pub(super) fn read(file: &[u8]) -> Result<Network, FormatError> {
     for graph in &model.subgraphs {
         operators(&model, graph, &mut network);
     }
-    let known = import::tflite::Network::new(file, &model);
     network.unsupported = known.unsupported().iter().map(ToString::to_string).collect();
     constants(&model, &mut network);
     for (name, bytes) in &model.metadata {
