@@ -21,6 +21,7 @@ mod planner;
 mod synth;
 mod templates;
 mod tflite;
+mod tflite_models;
 mod tokenizers;
 
 use fixtures::{Check, Fixtures, Report};
@@ -42,6 +43,7 @@ const CHECKS: &[(&str, &str, Check)] = &[
     ("planner", "arenas of real networks beside the least that is possible", planner::check),
     ("onnx-suite", "all tests of onnx 1.23.2", onnx::check),
     ("tflite", "TFLite networks against LiteRT and TensorFlow Lite Micro", tflite::check),
+    ("tflite-models", "every TFLite model of the packages against LiteRT", tflite_models::check),
     ("templates", "chat templates with jinja2 in Hugging Face's settings", templates::check),
     ("lm", "greedy text and log-likelihoods against a float32 reference", lm::check),
     ("embed", "MiniLM's vectors against sentence-transformers", lm::check_embeddings),
