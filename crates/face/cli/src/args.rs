@@ -239,6 +239,7 @@ Examples:
 How a picture becomes numbers can also be said in notes beside the network (classifier.toml or
 classifier.json): labels = \"labels.txt\", and a section [image] with size, shorter, fit, filter,
 layout, colours, scale, mean, std, softmax, input; numbers are (byte * scale - mean) / std.")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct Run {
     /// The model and the prompt; `-` reads the prompt from stdin
     #[arg(value_name = "[MODEL] PROMPT", num_args = 0..=2)]

@@ -30,6 +30,7 @@ pub use stream::{Stream, StreamError};
 
 use crate::{
     delegates::{Delegates, Placement},
+    device::Limits,
     error::EngineError,
 };
 use around::Around;
@@ -144,8 +145,9 @@ impl Network {
         let folder = Arc::new(folder);
         let described = Described::read(&folder, &label)?;
         let Described { inputs, outputs, unsupported, notices, variables, scales } = described;
-        let processors = NonZeroUsize::new(crate::device::Limits::read().alike);
-        let processors = processors.unwrap_or(NonZeroUsize::MIN);
+        let Limits { processors, alike, .. } = Limits::read();
+        let [processors, alike] =
+            [processors, alike].map(|count| NonZeroUsize::new(count).unwrap_or(NonZeroUsize::MIN));
         Ok(Self {
             label,
             inputs,
@@ -157,7 +159,7 @@ impl Network {
             variables,
             scales,
             folder,
-            threads: processors,
+            threads: alike,
             processors,
             profile: Profile::default(),
             off: Vec::new(),

@@ -8,7 +8,10 @@
 mod ops;
 
 use plan::{LoadError, Operand, Plan, Slot, Step, WeightSource};
-use std::{collections::BTreeMap, fmt::Write as _};
+use std::{
+    collections::BTreeMap,
+    fmt::{self, Write as _},
+};
 use tensor::{DType, TensorType};
 
 /// A model as text and its constants.
@@ -105,6 +108,11 @@ fn names(dtype: DType) -> Result<(&'static str, &'static str), Fault> {
 
 fn extents(slot: &Slot) -> Vec<u64> {
     slot.dims.iter().map(|dim| dim.at(&[])).collect()
+}
+
+/// Adds text.
+fn put(to: &mut String, text: fmt::Arguments<'_>) {
+    to.write_fmt(text).expect("strings take everything");
 }
 
 impl<'p> Writer<'p> {
@@ -257,23 +265,27 @@ impl<'p> Writer<'p> {
             "<layer id=\"{layer}\" name=\"n{layer}\" type=\"{kind}\" version=\"{version}\">\n"
         );
         if !settings.is_empty() {
-            writeln!(text, "<data {settings}/>").expect("strings take everything");
+            put(&mut text, format_args!("<data {settings}/>\n"));
         }
         let port = |place: usize, dims: &[u64], dtype: DType| {
             let (precision, _) = names(dtype)?;
-            let dims: String = dims.iter().map(|dim| format!("<dim>{dim}</dim>")).collect();
-            Ok::<_, Fault>(format!("<port id=\"{place}\" precision=\"{precision}\">{dims}</port>"))
+            let mut port = format!("<port id=\"{place}\" precision=\"{precision}\">");
+            for dim in dims {
+                put(&mut port, format_args!("<dim>{dim}</dim>"));
+            }
+            Ok::<_, Fault>(port + "</port>")
         };
         if !inputs.is_empty() {
             text.push_str("<input>");
             for (place, input) in inputs.iter().enumerate() {
                 text.push_str(&port(place, &input.dims, input.dtype)?);
                 let Node { layer: from, port: out, .. } = input;
-                writeln!(
-                    self.edges,
-                    "<edge from-layer=\"{from}\" from-port=\"{out}\" to-layer=\"{layer}\" to-port=\"{place}\"/>"
-                )
-                .expect("strings take everything");
+                put(
+                    &mut self.edges,
+                    format_args!(
+                        "<edge from-layer=\"{from}\" from-port=\"{out}\" to-layer=\"{layer}\" to-port=\"{place}\"/>\n"
+                    ),
+                );
             }
             text.push_str("</input>\n");
         }
@@ -281,7 +293,7 @@ impl<'p> Writer<'p> {
         let mut node = Node { layer, port: port_of_output, dims: Vec::new(), dtype: DType::F32 };
         if let Some((dims, dtype)) = output {
             let port = port(port_of_output, dims, dtype)?;
-            writeln!(text, "<output>{port}</output>").expect("strings take everything");
+            put(&mut text, format_args!("<output>{port}</output>\n"));
             (node.dims, node.dtype) = (dims.to_vec(), dtype);
         }
         text.push_str("</layer>\n");

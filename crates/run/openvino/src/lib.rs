@@ -113,7 +113,11 @@ impl Backend for OpenVino {
         })?;
         let weights = (0..step.inputs.len()).filter_map(|place| step.weight(place));
         let size = |id: plan::WeightId| (id, plan.weights[id.0 as usize].stored_bytes());
-        Ok(Needs { weights: weights.map(size).collect(), scratch: Bytes::ZERO })
+        Ok(Needs {
+            weights: weights.map(size).collect(),
+            scratch: Bytes::ZERO,
+            tables: Bytes::ZERO,
+        })
     }
 
     fn load(

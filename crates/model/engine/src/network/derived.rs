@@ -139,7 +139,7 @@ impl Derived {
                 }
                 Ok(())
             }
-            (Way::Turned, [Some(x)], _) => self.turned(x, first, out),
+            (Way::Turned, [Some(x)], _) => turned(x, first, out),
             (Way::Rows, _, _) => {
                 let some = (ROWS_BYTES / row).max(1);
                 for (i, out) in out.chunks_mut(row * some).enumerate() {
@@ -160,38 +160,11 @@ impl Derived {
         }
     }
 
-    /// Columns of a matrix as rows, from column `first` on.
-    fn turned(
-        &self,
-        (x, dtype, dims): &Operand,
-        first: usize,
-        out: &mut [u8],
-    ) -> Result<(), HostError> {
-        let (lines, line) = split(*dims);
-        let (width, row) = (width(*dtype), lines * width(*dtype));
-        let part = out.len() / row * width;
-        let mut held = vec![0; TURNED * part];
-        for start in (0..lines).step_by(TURNED) {
-            let count = TURNED.min(lines - start);
-            for (i, held) in held.chunks_exact_mut(part).take(count).enumerate() {
-                x.read(*dtype, ((start + i) * line + first) * width, held)?;
-            }
-            for (column, row) in out.chunks_exact_mut(row).enumerate() {
-                let to = row[start * width..].chunks_exact_mut(width).take(count);
-                for (to, held) in to.zip(held.chunks_exact(part)) {
-                    to.copy_from_slice(&held[column * width..][..width]);
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// Some rows by `reference`; all of them unless they are computed apart.
     fn evaluate(&self, first: usize, count: usize) -> Result<Vec<u8>, HostError> {
         let fault = |fault: reference::Fault| HostError::Evaluate(fault.to_string());
         let all = count == split(self.dims).0;
-        let mut held: Vec<Option<(Cow<'_, [u8]>, DType, Shape)>> =
-            Vec::with_capacity(self.operands.len());
+        let mut held = Vec::with_capacity(self.operands.len());
         for operand in &self.operands {
             let Some((constant, dtype, dims)) = operand else {
                 held.push(None);
@@ -275,6 +248,27 @@ fn part(dims: Shape, count: usize) -> Shape {
 
 fn width(dtype: DType) -> usize {
     usize::try_from(dtype.bytes()).unwrap_or(8)
+}
+
+/// Columns of a matrix as rows, from column `first` on.
+fn turned((x, dtype, dims): &Operand, first: usize, out: &mut [u8]) -> Result<(), HostError> {
+    let (lines, line) = split(*dims);
+    let (width, row) = (width(*dtype), lines * width(*dtype));
+    let part = out.len() / row * width;
+    let mut held = vec![0; TURNED * part];
+    for start in (0..lines).step_by(TURNED) {
+        let count = TURNED.min(lines - start);
+        for (i, held) in held.chunks_exact_mut(part).take(count).enumerate() {
+            x.read(*dtype, ((start + i) * line + first) * width, held)?;
+        }
+        for (column, row) in out.chunks_exact_mut(row).enumerate() {
+            let to = row[start * width..].chunks_exact_mut(width).take(count);
+            for (to, held) in to.zip(held.chunks_exact(part)) {
+                to.copy_from_slice(&held[column * width..][..width]);
+            }
+        }
+    }
+    Ok(())
 }
 
 /// One row of a view whose steps stay inside the operand's row.

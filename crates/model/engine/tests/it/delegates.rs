@@ -356,7 +356,7 @@ fn what_is_planned_with_delegates_is_what_is_promised() {
     assert!(backends.contains(&"first") && backends.contains(&"second"), "{backends:?}");
     let sum = |kind| planned.stages.iter().map(|plan| plan.bytes_of(kind).0).sum::<u64>();
     assert!(sum(plan::BufferKind::PackedWeights) > 0 && sum(plan::BufferKind::Arena) > 0);
-    let text = &planned.graphs[0];
+    let text = &planned.before[0];
     let again = graph::text::parse(text).unwrap_or_else(|error| panic!("{error}: {text}"));
     assert_eq!(graph::text::print(&again), *text);
     assert!(text.contains("\"a\""), "ports have the file's names: {text}");

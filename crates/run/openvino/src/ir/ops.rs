@@ -53,7 +53,7 @@ pub(super) fn step(w: &mut Writer<'_>, step: &Step) -> Written {
             let axis = format!("axis=\"{axis}\"");
             w.layer("Concat", "opset1", &axis, &parts, Some((&dims, DType::F32)))
         }
-        ArrayOp::Reduce(reduced) => reduce(w, step, reduced, &dims),
+        ArrayOp::Reduce(reduced) => reduce(w, step, *reduced, &dims),
         ArrayOp::Softmax { axis, log } => {
             let x = w.needed(step, 0)?;
             let (kind, version) =
@@ -200,7 +200,7 @@ fn pool(w: &mut Writer<'_>, step: &Step, pool: &Pool, dims: &[u64]) -> Written {
     w.transposed(&pooled, &order)
 }
 
-fn reduce(w: &mut Writer<'_>, step: &Step, reduced: &Reduce, dims: &[u64]) -> Written {
+fn reduce(w: &mut Writer<'_>, step: &Step, reduced: Reduce, dims: &[u64]) -> Written {
     let kind = match reduced.kind {
         ReduceKind::Sum => "ReduceSum",
         ReduceKind::Mean => "ReduceMean",

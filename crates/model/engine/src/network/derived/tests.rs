@@ -8,9 +8,9 @@ fn numbers(n: u64) -> Held {
     Held::Bytes(numbers.flat_map(f32::to_le_bytes).collect())
 }
 
-fn operand(dims: &[u64]) -> Option<Operand> {
+fn operand(dims: &[u64]) -> Operand {
     let dims = Shape::new(dims).expect("a few");
-    Some((numbers(dims.iter().product()), DType::F32, dims))
+    (numbers(dims.iter().product()), DType::F32, dims)
 }
 
 fn view(dims: &[u64], strides: &[i64], offset: u64) -> ArrayOp {
@@ -25,19 +25,27 @@ fn any_range_is_what_the_reference_gives() {
     let cases = [
         (
             ArrayOp::Zip(Zip::Multiply),
-            vec![operand(&filters), operand(&[70, 1, 1, 1])],
+            vec![Some(operand(&filters)), Some(operand(&[70, 1, 1, 1]))],
             Way::Scaled,
         ),
-        (ArrayOp::Zip(Zip::Divide), vec![operand(&filters), operand(&[70, 1, 1, 1])], Way::Rows),
-        (ArrayOp::Zip(Zip::Multiply), vec![operand(&filters), operand(&[3, 1, 1])], Way::Rows),
-        (ArrayOp::Map(Map::Negate), vec![operand(&filters)], Way::Rows),
-        (turned, vec![operand(&filters)], Way::Moved),
-        (view(&[70, 30], &[30, 1], 0), vec![operand(&[70, 30])], Way::Moved),
-        (view(&[70], &[1], 0), vec![operand(&[70])], Way::Moved),
-        (view(&[7, 4], &[3, 0], 0), vec![operand(&[7, 3])], Way::Moved),
-        (view(&[41, 70], &[1, 41], 0), vec![operand(&[70, 41])], Way::Turned),
-        (view(&[40, 70], &[1, 41], 1), vec![operand(&[70, 41])], Way::Whole),
-        (view(&[3, 70, 2, 5], &[10, 30, 5, 1], 0), vec![operand(&filters)], Way::Whole),
+        (
+            ArrayOp::Zip(Zip::Divide),
+            vec![Some(operand(&filters)), Some(operand(&[70, 1, 1, 1]))],
+            Way::Rows,
+        ),
+        (
+            ArrayOp::Zip(Zip::Multiply),
+            vec![Some(operand(&filters)), Some(operand(&[3, 1, 1]))],
+            Way::Rows,
+        ),
+        (ArrayOp::Map(Map::Negate), vec![Some(operand(&filters))], Way::Rows),
+        (turned, vec![Some(operand(&filters))], Way::Moved),
+        (view(&[70, 30], &[30, 1], 0), vec![Some(operand(&[70, 30]))], Way::Moved),
+        (view(&[70], &[1], 0), vec![Some(operand(&[70]))], Way::Moved),
+        (view(&[7, 4], &[3, 0], 0), vec![Some(operand(&[7, 3]))], Way::Moved),
+        (view(&[41, 70], &[1, 41], 0), vec![Some(operand(&[70, 41]))], Way::Turned),
+        (view(&[40, 70], &[1, 41], 1), vec![Some(operand(&[70, 41]))], Way::Whole),
+        (view(&[3, 70, 2, 5], &[10, 30, 5, 1], 0), vec![Some(operand(&filters))], Way::Whole),
     ];
     for (op, operands, way) in cases {
         let dims = match &op {
@@ -62,7 +70,7 @@ fn any_range_is_what_the_reference_gives() {
 
 #[test]
 fn a_chain_is_read_through() {
-    let (filters, factors) = (operand(&[20, 3, 4]), operand(&[20, 1, 1]));
+    let (filters, factors) = (Some(operand(&[20, 3, 4])), Some(operand(&[20, 1, 1])));
     let dims = Shape::new(&[20, 3, 4]).expect("three");
     let scaled =
         Derived::new(ArrayOp::Zip(Zip::Multiply), vec![filters, factors], DType::F32, dims);

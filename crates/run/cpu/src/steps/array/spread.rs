@@ -257,6 +257,7 @@ impl Spread {
                 residual: &others[..if residual.is_none() { 0 } else { rows }],
                 low: self.ending.low,
                 high: self.ending.high,
+                ahead: &[],
             };
             gemm::multiply(isa, &product, &mut outs[..rows]);
             done += rows;

@@ -45,7 +45,7 @@ const SMALL: usize = 1 << 17;
 /// A convolution by squares.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Squares {
-    squares: winograd::Squares,
+    image: winograd::Squares,
     columns: usize,
     ending: Ending,
 }
@@ -60,8 +60,8 @@ impl Squares {
         if !plain || !whole || channels < NARROW || columns < NARROW {
             return None;
         }
-        let of = |square| Self { squares: winograd::Squares { window, square }, columns, ending };
-        let count = |square| of(square).squares.extents().iter().product::<usize>();
+        let of = |square| Self { image: winograd::Squares { window, square }, columns, ending };
+        let count = |square| of(square).image.extents().iter().product::<usize>();
         let few = if channels * columns <= SMALL { FEW_OF_SMALL } else { FEW };
         if count(Square::Four) >= FEW {
             Some(of(Square::Four))
@@ -74,13 +74,13 @@ impl Squares {
 
     /// What is computed together.
     pub(super) fn square(&self) -> Square {
-        self.squares.square
+        self.image.square
     }
 
     /// Rows of squares whose values are there at the same time: about the same number each time.
     fn rows_at_once(&self) -> usize {
-        let [across, down] = self.squares.extents();
-        let each = self.square().points() * self.squares.window.channels;
+        let [across, down] = self.image.extents();
+        let each = self.square().points() * self.image.window.channels;
         let most = if each * self.columns > FILTERS { 2 * VALUES } else { VALUES };
         let times = down.div_ceil((most / (across * each)).max(1));
         down.div_ceil(times)
@@ -88,20 +88,20 @@ impl Squares {
 
     /// Rows of squares whose sums one thread takes together.
     fn rows_together(&self) -> usize {
-        let [across, _] = self.squares.extents();
+        let [across, _] = self.image.extents();
         let rows = self.rows_at_once();
         rows.div_ceil(rows.div_ceil((SUMS / across).max(1)))
     }
 
     /// Numbers between two points of values; a line more, so that points do not share a cache set.
     fn pitch(&self) -> usize {
-        let [across, _] = self.squares.extents();
-        self.rows_at_once() * across * self.squares.window.channels + LANES
+        let [across, _] = self.image.extents();
+        self.rows_at_once() * across * self.image.window.channels + LANES
     }
 
     /// Bytes of all values, and of one thread's sums.
     fn part_bytes(&self) -> [usize; 2] {
-        let [across, _] = self.squares.extents();
+        let [across, _] = self.image.extents();
         let points = self.square().points();
         [4 * points * self.pitch(), 4 * points * self.rows_together() * across * COLUMNS]
     }
@@ -113,18 +113,18 @@ impl Squares {
     }
 
     pub(super) fn run(&self, worker: &mut Worker<'_, '_>, operands: Operands<'_>, out: &mut [f32]) {
-        let Self { squares, columns, .. } = *self;
-        let Window { channels, output: [_, width], .. } = squares.window;
+        let Self { image, columns, .. } = *self;
+        let Window { channels, output: [_, width], .. } = image.window;
         let (x, residual): (&[f32], &[f32]) = (operands.elements(0), operands.elements(3));
-        let [across, down] = squares.extents();
+        let [across, down] = image.extents();
         let (rows_at_once, pitch, side) = (self.rows_at_once(), self.pitch(), self.square().side());
         let [values_bytes, sums_bytes] = self.part_bytes();
         let threads = worker.team.threads_max();
         let (values, sums) = worker.scratch.split_at_mut(values_bytes);
         let values: &mut [f32] = numbers_mut(values);
-        let image_len = squares.window.output.iter().product::<usize>() * columns;
+        let image_len = image.window.output.iter().product::<usize>() * columns;
         for (n, out) in out.chunks_exact_mut(image_len).enumerate() {
-            let x = &x[n * squares.window.image_len()..][..squares.window.image_len()];
+            let x = &x[n * image.window.image_len()..][..image.window.image_len()];
             let residual = residual.get(n * image_len..).unwrap_or_default();
             let rows_len = rows_at_once * side * width * columns;
             for (i, out) in out.chunks_mut(rows_len).enumerate() {
@@ -137,14 +137,14 @@ impl Squares {
                     let first = tile.columns().start / channels;
                     let len = (count.saturating_sub(first) * channels).min(tile.columns().len());
                     if len > 0 {
-                        let points = squares.square.points();
+                        let points = image.square.points();
                         let mut all = tile.some::<POINTS_MAX>(0..points);
                         for row in &mut all[..points] {
                             let (some, _) = core::mem::take(row).split_at_mut(len);
                             *row = some;
                         }
                         let first = first_row * across + first;
-                        squares.spread(isa, x, first, &mut all[..points]);
+                        image.spread(isa, x, first, &mut all[..points]);
                     }
                 });
                 let run = Run {
@@ -154,7 +154,7 @@ impl Squares {
                     panels: operands.elements(1),
                     bias: operands.elements(2),
                     residual: residual.get(i * rows_len..).unwrap_or_default(),
-                    rows: squares.window.output[0] - first_row * side,
+                    rows: image.window.output[0] - first_row * side,
                 };
                 let parts = Parts::new(&mut sums[..sums_bytes * threads], sums_bytes);
                 let tall = self.rows_together() * side * width;
@@ -183,11 +183,11 @@ struct Run<'a> {
 impl Run<'_> {
     /// Computes some rows of pixels of some panels.
     fn tile(&self, sums: &mut [f32], mut tile: TileMut<'_, f32>) {
-        let Squares { squares, columns, ending } = *self.of;
-        let square = squares.square;
+        let Squares { image, columns, ending } = *self.of;
+        let square = image.square;
         let (points, side) = (square.points(), square.side());
-        let Window { channels, output: [_, width], .. } = squares.window;
-        let [across, _] = squares.extents();
+        let Window { channels, output: [_, width], .. } = image.window;
+        let [across, _] = image.extents();
         let first_row = tile.rows().start / (side * width);
         let rows = tile.rows().len().div_ceil(side * width);
         let count = rows * across;
