@@ -168,6 +168,7 @@ fn transposed_convolutions_are_products_of_their_phases() {
         check(op(Epilogue::default()), &[&x, &wt], &out);
         check(op(with(Map::Relu)), &[&x, &wt, &[m]], &out);
         check(op(with(Map::Sigmoid)), &[&x, &wt, &[m], &out], &out);
+        check_weights(op(with(Map::Relu)), 1, DType::F16, &[&x, &wt, &[m]], &out);
     }
     let line = Conv {
         kernel: list(&[8]),
