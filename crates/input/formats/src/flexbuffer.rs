@@ -124,7 +124,8 @@ mod tests {
 
     /// `{output_height: 16, output_width: 16}`, as `MediaPipe` wrote it.
     const TWO: &[u8] =
-        b"output_height\0output_width\0\x02\x1c\x0f\x02\x01\x02\x10\x10\x04\x04\x24\x01".as_slice();
+        b"output_height\0output_width\0\x02\x1c\x0f\x02\x01\x02\x10\x10\x04\x04\x04\x24\x01"
+            .as_slice();
 
     #[test]
     fn a_map_of_numbers_is_read() {

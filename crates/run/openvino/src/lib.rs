@@ -134,11 +134,11 @@ impl Backend for OpenVino {
         let model = ir::write(&plan, &*weights)?;
         let bytes = i64::try_from(model.weights.len()).map_err(|error| failed(&error))?;
         let shape = Shape::new(&[bytes]).map_err(|error| failed(&error))?;
-        let mut data = Tensor::new(ElementType::U8, &shape).map_err(|error| failed(&error))?;
-        data.get_raw_data_mut().map_err(|error| failed(&error))?.copy_from_slice(&model.weights);
+        let mut held = Tensor::new(ElementType::U8, &shape).map_err(|error| failed(&error))?;
+        held.get_raw_data_mut().map_err(|error| failed(&error))?.copy_from_slice(&model.weights);
         let mut core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
         let network = core
-            .read_model_from_buffer(model.xml.as_bytes(), Some(&data))
+            .read_model_from_buffer(model.xml.as_bytes(), Some(&held))
             .map_err(|error| failed(&error))?;
         let compiled =
             core.compile_model(&network, DeviceType::CPU).map_err(|error| failed(&error))?;

@@ -34,7 +34,7 @@ const CASES: [(&str, &[&str]); 5] = [
     (
         "weight w0 \"w\" F32 [6, 3, 3, 4]\nweight w1 \"b\" F32 [6]\ninput v0 \"x\" F32 [1, 9, 8, 4]\n\
          v1 = conv_last(v0, w0, w1) kernel=[3,3] strides=[1,1] dilations=[1,1] before=[1,1] after=[1,1] \
-         groups=1 activation=relu\noutput v1 \"y\"\n",
+         groups=1 activation=relu requant=none\noutput v1 \"y\"\n",
         &["Transpose", "Convolution", "Add", "ReLU"],
     ),
 ];

@@ -11,6 +11,9 @@ use serde_json::Value;
 use super::{Finding, file};
 use crate::source::SourceFile;
 
+/// Crates that tests of any other may use: what makes files, texts and plans.
+const TESTS_USE: [&str; 3] = ["formats", "text", "graph"];
+
 const TABLE: &str = "layers.toml";
 const MAP: &str = "ARCHITECTURE.md";
 
@@ -85,7 +88,10 @@ pub(super) fn layers(files: &[SourceFile], edges: &[Edge]) -> Result<Vec<Finding
         let Some(to) = layers.iter().find(|layer| layer.package == edge.to) else { continue };
         let allowed = edge.from == edge.to
             || reach[&layer.name].contains(&to.name)
-            || (edge.dev && (to.folder == "dev" || to.name == "formats" || to.name == "text"));
+            || (edge.dev && TESTS_USE.contains(&to.name.as_str()))
+            || (edge.dev && to.folder == "dev")
+            // A backend is compared with another one.
+            || (edge.dev && layer.folder == "run" && to.folder == "run");
         if !allowed {
             say(
                 &edge.manifest,
