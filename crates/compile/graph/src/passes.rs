@@ -10,6 +10,7 @@ mod movement;
 mod rewrite;
 
 pub mod dead_code;
+mod constants;
 mod identity;
 mod duplicates;
 mod composites;
@@ -65,7 +66,8 @@ pub struct Fired {
 }
 
 /// All passes, in the order in which they run.
-pub const PASSES: [Pass; 10] = [
+pub const PASSES: [Pass; 11] = [
+    Pass { name: "constants", about: "compute what only constants go into", run: constants::run },
     Pass { name: "identity", about: "drop what changes nothing", run: identity::run },
     Pass { name: "duplicates", about: "compute equal things once", run: duplicates::run },
     Pass { name: "composites", about: "formulas as the operator they are", run: composites::run },

@@ -1,8 +1,7 @@
 //! Drops operators that change nothing: views, reshapes and casts to what is there already,
-//! products with 1, differences to 0, bounds without limits, chains of casts that lose nothing; and views
-//! of constants, which become constants unless they are larger.
+//! products with 1, differences to 0, bounds without limits, chains of casts that lose nothing.
 
-use super::rewrite::{Rewriter, is_weight};
+use super::rewrite::Rewriter;
 use crate::{Input, Node};
 use plan::array::{List, Map, View, Zip};
 use plan::{ArrayOp, Op};
@@ -23,9 +22,6 @@ fn rule(graph: &mut Rewriter<'_>, node: &Node) -> Option<Input> {
             if dims == from.dims {
                 return Some(x);
             }
-            if let Input::Weight(_) = x {
-                return graph.reshaped(x, &dims);
-            }
             let (ArrayOp::Reshape { .. }, inputs) = graph.writer(x)? else { return None };
             let x = inputs[0];
             if graph.array(x)?.dims == dims {
@@ -37,9 +33,6 @@ fn rule(graph: &mut Rewriter<'_>, node: &Node) -> Option<Input> {
             if dims == from.dims && strides == contiguous(&dims) =>
         {
             Some(x)
-        }
-        ArrayOp::View(View { dims, .. }) if is_weight(x) => {
-            (dims.elements() <= from.dims.elements()).then(|| graph.derive(op, &[x]))?
         }
         ArrayOp::Concat { .. } if node.inputs.len() == 1 => Some(x),
         ArrayOp::Map(Map::Clamp { low: f32::NEG_INFINITY, high: f32::INFINITY }) => Some(x),

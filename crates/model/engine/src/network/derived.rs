@@ -32,6 +32,8 @@ pub(super) struct Derived {
     dtype: DType,
     dims: Shape,
     way: Way,
+    /// How many constants are read or computed for this one, through whatever it is computed from.
+    steps: usize,
     /// All bytes, where they are computed at once: whoever reads some will read the others.
     whole: Mutex<Option<Vec<u8>>>,
 }
@@ -48,6 +50,8 @@ enum Way {
     Moved,
     /// Columns of the first operand, a matrix.
     Turned,
+    /// The operands' rows, one operand after the other.
+    Joined,
     /// From the same rows of each operand that has as many.
     Rows,
     /// All at once.
@@ -63,7 +67,17 @@ impl Derived {
         dims: Shape,
     ) -> Self {
         let way = Way::of(&op, &operands, dims);
-        Self { op, operands, dtype, dims, way, whole: Mutex::default() }
+        let steps = operands.iter().flatten().map(|(held, ..)| match held {
+            Held::Derived(derived) => derived.steps,
+            Held::Piece(_) | Held::Bytes(_) | Held::Splat(_) => 1,
+        });
+        let steps = steps.fold(1, usize::saturating_add);
+        Self { op, operands, dtype, dims, way, steps, whole: Mutex::default() }
+    }
+
+    /// How many constants are read or computed for this one.
+    pub(super) const fn steps(&self) -> usize {
+        self.steps
     }
 
     /// All bytes.
@@ -140,6 +154,19 @@ impl Derived {
                 Ok(())
             }
             (Way::Turned, [Some(x)], _) => turned(x, first, out),
+            (Way::Joined, operands, _) => {
+                let (mut first, mut out) = (first, out);
+                for (held, dtype, dims) in operands.iter().flatten() {
+                    let (lines, _) = split(*dims);
+                    let count = lines.saturating_sub(first).min(out.len() / row);
+                    let (part, rest) = out.split_at_mut(count * row);
+                    if count > 0 {
+                        held.read(*dtype, first * row, part)?;
+                    }
+                    (first, out) = (first.saturating_sub(lines), rest);
+                }
+                Ok(())
+            }
             (Way::Rows, _, _) => {
                 let some = (ROWS_BYTES / row).max(1);
                 for (i, out) in out.chunks_mut(row * some).enumerate() {
@@ -204,7 +231,10 @@ impl Way {
                 let each = each && by.2.first() == dims.first();
                 if single && each && x.2 == dims { Self::Scaled } else { Self::Rows }
             }
-            (ArrayOp::Map(_) | ArrayOp::Zip(_), _) if !dims.is_empty() => Self::Rows,
+            (ArrayOp::Map(_) | ArrayOp::Zip(_) | ArrayOp::Cast { .. }, _) if !dims.is_empty() => {
+                Self::Rows
+            }
+            (ArrayOp::Concat { axis: 0 }, _) => Self::Joined,
             (ArrayOp::View(view), [Some((_, _, from))]) => {
                 let (_, row) = split(*from);
                 let step = |n: i64| usize::try_from(n).ok();

@@ -21,6 +21,9 @@ use tensor::{DType, Shape, TensorType};
 /// Results up to this size are computed at once.
 const EAGER_BYTES: u64 = 64 << 10;
 
+/// Constants that are read or computed for one at most: a file may chain thousands, or read each twice.
+const STEPS_MAX: usize = 64;
+
 /// Runs the passes but for those in `off`.
 pub(super) fn run(graph: &mut Graph, constants: &mut Constants, off: &[&str]) -> Vec<Fired> {
     let fired = passes::run(graph, &mut Deriver { constants, made: 0 }, off);
@@ -88,6 +91,9 @@ impl passes::Constants for Deriver<'_> {
             _ => {
                 let Array { dtype, dims } = result;
                 let derived = Derived::new(*op, found, dtype, dims);
+                if derived.steps() > STEPS_MAX {
+                    return None;
+                }
                 if dims.elements()?.checked_mul(dtype.bytes())? <= EAGER_BYTES {
                     Held::Bytes(derived.all().ok()?.into())
                 } else {

@@ -39,6 +39,16 @@ fn any_range_is_what_the_reference_gives() {
             Way::Rows,
         ),
         (ArrayOp::Map(Map::Negate), vec![Some(operand(&filters))], Way::Rows),
+        (
+            ArrayOp::Concat { axis: 0 },
+            [1, 4, 60, 5].map(|n| Some(operand(&[n, 3, 2, 5]))).to_vec(),
+            Way::Joined,
+        ),
+        (
+            ArrayOp::Concat { axis: 1 },
+            [1, 2].map(|n| Some(operand(&[70, n, 2, 5]))).to_vec(),
+            Way::Whole,
+        ),
         (turned, vec![Some(operand(&filters))], Way::Moved),
         (view(&[70, 30], &[30, 1], 0), vec![Some(operand(&[70, 30]))], Way::Moved),
         (view(&[70], &[1], 0), vec![Some(operand(&[70]))], Way::Moved),
