@@ -587,6 +587,24 @@ pub trait Simd: Copy {
         self.store(a, &mut whole);
         to.copy_from_slice(&whole[..to.len()]);
     }
+
+    /// Up to sixteen values from memory, zeros behind them: all of them in one load.
+    #[inline(always)]
+    fn load_some(self, from: &[f32]) -> Self::F {
+        match from.try_into() {
+            Ok(whole) => self.load(whole),
+            Err(_) => self.load_part(from),
+        }
+    }
+
+    /// Writes the first lanes to memory, as many as there is room for: all of them in one store.
+    #[inline(always)]
+    fn store_some(self, a: Self::F, to: &mut [f32]) {
+        match (&mut *to).try_into() {
+            Ok(whole) => self.store(a, whole),
+            Err(_) => self.store_part(a, to),
+        }
+    }
 }
 
 #[cfg(test)]

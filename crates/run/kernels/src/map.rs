@@ -237,30 +237,17 @@ impl Kernel for Zipped<'_> {
                 let at = i * LANES;
                 let width = out.len();
                 let a = if a.is_none() {
-                    lanes(s, out)
+                    s.load_some(out)
                 } else if a_one.is_some() {
                     a_all
                 } else {
-                    lanes(s, &a_row[at..at + width])
+                    s.load_some(&a_row[at..at + width])
                 };
-                let b = if b_one { b_all } else { lanes(s, &b_row[at..at + width]) };
+                let b = if b_one { b_all } else { s.load_some(&b_row[at..at + width]) };
                 let value = function.of(s, a, b);
-                if let Ok(out) = <&mut [f32; LANES]>::try_from(&mut *out) {
-                    s.store(value, out);
-                } else {
-                    s.store_part(value, out);
-                }
+                s.store_some(value, out);
             }
         }
-    }
-}
-
-/// Up to sixteen numbers, zeros behind them.
-#[inline(always)]
-fn lanes<S: Simd>(s: S, from: &[f32]) -> S::F {
-    match <&[f32; LANES]>::try_from(from) {
-        Ok(whole) => s.load(whole),
-        Err(_) => s.load_part(from),
     }
 }
 

@@ -53,34 +53,17 @@ impl<const CENTRED: bool> Kernel for Norm<'_, CENTRED> {
         let factor = s.div(s.splat(1.0), root);
         for (i, chunk) in x.chunks_mut(LANES).enumerate() {
             let from = i * LANES;
-            let mut y = s.mul(s.sub(lanes(s, chunk), s.splat(mean)), factor);
+            let mut y = s.mul(s.sub(s.load_some(chunk), s.splat(mean)), factor);
             if let Some(weight) = affine.weight {
-                let weight = lanes(s, &weight[from..from + chunk.len()]);
+                let weight = s.load_some(&weight[from..from + chunk.len()]);
                 y = s.mul(y, s.add(weight, s.splat(affine.offset)));
             }
             if let Some(bias) = affine.bias {
-                y = s.add(y, lanes(s, &bias[from..from + chunk.len()]));
+                y = s.add(y, s.load_some(&bias[from..from + chunk.len()]));
             }
-            if let Ok(chunk) = <&mut [f32; LANES]>::try_from(&mut *chunk) {
-                s.store(y, chunk);
-            } else {
-                let mut last = [0.0; LANES];
-                s.store(y, &mut last);
-                chunk.copy_from_slice(&last[..chunk.len()]);
-            }
+            s.store_some(y, chunk);
         }
     }
-}
-
-/// Up to sixteen numbers, zeros behind them.
-#[inline(always)]
-fn lanes<S: Simd>(s: S, x: &[f32]) -> S::F {
-    if let Ok(whole) = <&[f32; LANES]>::try_from(x) {
-        return s.load(whole);
-    }
-    let mut last = [0.0; LANES];
-    last[..x.len()].copy_from_slice(x);
-    s.load(&last)
 }
 
 /// `Σ x[i]` in the order that this module promises.
@@ -88,7 +71,7 @@ fn lanes<S: Simd>(s: S, x: &[f32]) -> S::F {
 fn sum<S: Simd>(s: S, x: &[f32]) -> f32 {
     let mut sum = s.splat(0.0);
     for chunk in x.chunks(LANES) {
-        sum = s.add(sum, lanes(s, chunk));
+        sum = s.add(sum, s.load_some(chunk));
     }
     s.sum(sum)
 }
@@ -98,7 +81,7 @@ fn sum<S: Simd>(s: S, x: &[f32]) -> f32 {
 fn sum_of_squares<S: Simd>(s: S, x: &[f32], mean: f32) -> f32 {
     let mut sum = s.splat(0.0);
     for chunk in x.chunks(LANES) {
-        let mut less = s.sub(lanes(s, chunk), s.splat(mean));
+        let mut less = s.sub(s.load_some(chunk), s.splat(mean));
         if chunk.len() < LANES {
             // What is behind the end counts as the mean itself.
             let mut last = [0.0; LANES];

@@ -37,19 +37,19 @@ impl Kernel for Lstm<'_> {
         for at in (0..h).step_by(LANES) {
             let width = LANES.min(h - at);
             let sum = [
-                lanes(s, &sums[at..at + width]),
-                lanes(s, &sums[h + at..h + at + width]),
-                lanes(s, &sums[2 * h + at..2 * h + at + width]),
-                lanes(s, &sums[3 * h + at..3 * h + at + width]),
+                s.load_some(&sums[at..at + width]),
+                s.load_some(&sums[h + at..h + at + width]),
+                s.load_some(&sums[2 * h + at..2 * h + at + width]),
+                s.load_some(&sums[3 * h + at..3 * h + at + width]),
             ];
             let input = exp::sigmoid(s, sum[0]);
             let mut new = s.mul(input, exp::tanh(s, sum[3]));
             if !before.is_empty() {
-                new = s.fma(exp::sigmoid(s, sum[2]), lanes(s, &before[at..at + width]), new);
+                new = s.fma(exp::sigmoid(s, sum[2]), s.load_some(&before[at..at + width]), new);
             }
-            put(s, new, &mut cell[at..at + width]);
+            s.store_some(new, &mut cell[at..at + width]);
             let out = s.mul(exp::sigmoid(s, sum[1]), exp::tanh(s, new));
-            put(s, out, &mut hidden[at..at + width]);
+            s.store_some(out, &mut hidden[at..at + width]);
         }
     }
 }
@@ -69,8 +69,8 @@ impl Kernel for Gates<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         for part in self.gates.chunks_mut(LANES) {
-            let gate = exp::sigmoid(s, lanes(s, part));
-            put(s, gate, part);
+            let gate = exp::sigmoid(s, s.load_some(part));
+            s.store_some(gate, part);
         }
     }
 }
@@ -116,38 +116,19 @@ impl Kernel for Gru<'_> {
         let h = hidden.len();
         for at in (0..h).step_by(LANES) {
             let width = LANES.min(h - at);
-            let z = lanes(s, &gates[at..at + width]);
-            let (x, new) = (lanes(s, &x[at..at + width]), lanes(s, &new[at..at + width]));
+            let z = s.load_some(&gates[at..at + width]);
+            let (x, new) = (s.load_some(&x[at..at + width]), s.load_some(&new[at..at + width]));
             let sum = if after {
-                s.fma(lanes(s, &gates[h + at..h + at + width]), new, x)
+                s.fma(s.load_some(&gates[h + at..h + at + width]), new, x)
             } else {
                 s.add(x, new)
             };
             let mut out = s.mul(s.sub(s.splat(1.0), z), exp::tanh(s, sum));
             if !before.is_empty() {
-                out = s.fma(z, lanes(s, &before[at..at + width]), out);
+                out = s.fma(z, s.load_some(&before[at..at + width]), out);
             }
-            put(s, out, &mut hidden[at..at + width]);
+            s.store_some(out, &mut hidden[at..at + width]);
         }
-    }
-}
-
-/// Up to sixteen numbers, zeros behind them.
-#[inline(always)]
-fn lanes<S: Simd>(s: S, from: &[f32]) -> S::F {
-    match <&[f32; LANES]>::try_from(from) {
-        Ok(whole) => s.load(whole),
-        Err(_) => s.load_part(from),
-    }
-}
-
-/// Writes up to sixteen numbers.
-#[inline(always)]
-fn put<S: Simd>(s: S, value: S::F, to: &mut [f32]) {
-    if let Ok(to) = <&mut [f32; LANES]>::try_from(&mut *to) {
-        s.store(value, to);
-    } else {
-        s.store_part(value, to);
     }
 }
 

@@ -134,11 +134,7 @@ fn columns<S: Simd, const N: usize>(
     for n in 0..N {
         let value = statistic.end(s, chains[n], x.len() / inner);
         let to = &mut out[n * LANES..][..width];
-        if let Ok(to) = <&mut [f32; LANES]>::try_from(&mut *to) {
-            s.store(value, to);
-        } else {
-            s.store_part(value, to);
-        }
+        s.store_some(value, to);
     }
 }
 
@@ -201,13 +197,16 @@ impl Kernel for Softmax<'_> {
                 let shifted = s.sub(lanes(s, part, f32::NEG_INFINITY), max);
                 let share = exp::exp(s, shifted);
                 sum = s.add(sum, share);
-                put(s, if self.log { shifted } else { share }, part);
+                s.store_some(if self.log { shifted } else { share }, part);
             }
             let sum = s.splat(s.sum(sum));
             let log_sum = exp::ln(s, sum);
             for part in x.chunks_mut(LANES) {
                 let value = lanes(s, part, 0.0);
-                put(s, if self.log { s.sub(value, log_sum) } else { s.div(value, sum) }, part);
+                s.store_some(
+                    if self.log { s.sub(value, log_sum) } else { s.div(value, sum) },
+                    part,
+                );
             }
         }
     }
@@ -222,16 +221,6 @@ fn lanes<S: Simd>(s: S, from: &[f32], rest: f32) -> S::F {
     let mut last = [rest; LANES];
     last[..from.len()].copy_from_slice(from);
     s.load(&last)
-}
-
-/// Writes up to sixteen numbers.
-#[inline(always)]
-fn put<S: Simd>(s: S, value: S::F, to: &mut [f32]) {
-    if let Ok(to) = <&mut [f32; LANES]>::try_from(&mut *to) {
-        s.store(value, to);
-    } else {
-        s.store_part(value, to);
-    }
 }
 
 #[cfg(test)]

@@ -105,11 +105,11 @@ impl Blend<'_> {
                 for (value, &start) in values.iter_mut().zip(&taps.starts[at..at + out.len()]) {
                     *value = x[start as usize];
                 }
-                let weights = lanes(s, &taps.weights[at..at + out.len()]);
+                let weights = s.load_some(&taps.weights[at..at + out.len()]);
                 let value = s.load(&values);
                 sum = if tap == 0 { s.mul(value, weights) } else { s.fma(value, weights, sum) };
             }
-            put(s, sum, out);
+            s.store_some(sum, out);
         }
     }
 
@@ -124,31 +124,12 @@ impl Blend<'_> {
                     let at = tap * places + place;
                     let weight = s.splat(taps.weights[at]);
                     let from = taps.starts[at] as usize + i * LANES;
-                    let value = lanes(s, &x[from..from + out.len()]);
+                    let value = s.load_some(&x[from..from + out.len()]);
                     sum = if tap == 0 { s.mul(value, weight) } else { s.fma(value, weight, sum) };
                 }
-                put(s, sum, out);
+                s.store_some(sum, out);
             }
         }
-    }
-}
-
-/// Up to sixteen numbers, zeros behind them.
-#[inline(always)]
-fn lanes<S: Simd>(s: S, from: &[f32]) -> S::F {
-    match <&[f32; LANES]>::try_from(from) {
-        Ok(whole) => s.load(whole),
-        Err(_) => s.load_part(from),
-    }
-}
-
-/// Writes up to sixteen numbers.
-#[inline(always)]
-fn put<S: Simd>(s: S, value: S::F, to: &mut [f32]) {
-    if let Ok(to) = <&mut [f32; LANES]>::try_from(&mut *to) {
-        s.store(value, to);
-    } else {
-        s.store_part(value, to);
     }
 }
 

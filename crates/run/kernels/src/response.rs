@@ -91,10 +91,10 @@ impl Divide<'_> {
             squares[..start].fill(0.0);
             let inside = &mut squares[start..];
             for (part, x) in inside.chunks_mut(LANES).zip(x[from..to].chunks(LANES)) {
-                let x = lanes(s, x);
+                let x = s.load_some(x);
                 let square = s.mul(x, x);
                 // What is behind the last one is zero.
-                put(s, square, part);
+                s.store_some(square, part);
             }
             squares[start + (to - from).next_multiple_of(LANES)..].fill(0.0);
             for (j, out) in out.chunks_mut(LANES).enumerate() {
@@ -106,8 +106,8 @@ impl Divide<'_> {
                     sum = s.add(sum, s.load(square));
                 }
                 let own = at + j * LANES;
-                let x = lanes(s, &x[own..own + out.len()]);
-                put(s, response.quotient(s, x, sum), out);
+                let x = s.load_some(&x[own..own + out.len()]);
+                s.store_some(response.quotient(s, x, sum), out);
             }
         }
     }
@@ -121,35 +121,16 @@ impl Divide<'_> {
         for (c, out) in out.chunks_exact_mut(inner).enumerate() {
             let window = c.saturating_sub(before)..channels.min(c + after + 1);
             for (i, out) in out.chunks_mut(LANES).enumerate() {
-                let part = |c: usize| lanes(s, &x[c * inner + i * LANES..][..out.len()]);
+                let part = |c: usize| s.load_some(&x[c * inner + i * LANES..][..out.len()]);
                 let mut sum = s.splat(0.0);
                 for c in window.clone() {
                     let x = part(c);
                     sum = s.add(sum, s.mul(x, x));
                 }
                 let quotient = response.quotient(s, part(c), sum);
-                put(s, quotient, out);
+                s.store_some(quotient, out);
             }
         }
-    }
-}
-
-/// Up to sixteen numbers, zeros behind them.
-#[inline(always)]
-fn lanes<S: Simd>(s: S, from: &[f32]) -> S::F {
-    match <&[f32; LANES]>::try_from(from) {
-        Ok(whole) => s.load(whole),
-        Err(_) => s.load_part(from),
-    }
-}
-
-/// Writes up to sixteen numbers.
-#[inline(always)]
-fn put<S: Simd>(s: S, value: S::F, to: &mut [f32]) {
-    if let Ok(to) = <&mut [f32; LANES]>::try_from(&mut *to) {
-        s.store(value, to);
-    } else {
-        s.store_part(value, to);
     }
 }
 
