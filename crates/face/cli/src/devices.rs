@@ -5,7 +5,7 @@
 use crate::{
     args::{Device, Manner, ModelArgs},
     failure::{Failure, Result},
-    output::{Output, say},
+    output::{Output, counted, say},
 };
 use engine::Network;
 use ledge::delegates::Placement;
@@ -42,10 +42,17 @@ fn openvino(network: &mut Network, threads: Option<NonZeroUsize>, manner: &Manne
     use ledge::delegates::Delegates;
     let folder = std::env::var_os("LEDGE_OPENVINO").map(std::path::PathBuf::from);
     match ledge_openvino::OpenVino::open(folder.as_deref(), threads) {
-        Ok(backend) => network.set_delegates(Delegates {
-            backends: vec![std::sync::Arc::new(backend)],
-            ..Delegates::default()
-        }),
+        Ok(backend) => {
+            if !manner.quiet {
+                say(format_args!(
+                    "note: the promise counts what openvino is given, not what it takes beside that"
+                ));
+            }
+            network.set_delegates(Delegates {
+                backends: vec![std::sync::Arc::new(backend)],
+                ..Delegates::default()
+            });
+        }
         Err(error) if !manner.quiet => {
             say(format_args!("note: {error}; the processor runs everything"));
             say(format_args!(
@@ -64,8 +71,10 @@ pub(crate) fn tell(placements: &[Placement], output: &mut Output) -> Result<()> 
             let parts = || placement.parts.iter().filter(|part| part.backend == backend);
             let (nodes, count) = (parts().map(|part| part.nodes).sum::<usize>(), parts().count());
             output.line(&format!(
-                "on {backend:<12} {:>11.1} %  of multiply-adds, {nodes} nodes in {count} parts",
-                share * 100.0
+                "on {backend:<12} {:>11.1} %  of multiply-adds, {} in {}",
+                share * 100.0,
+                counted(nodes, "node"),
+                counted(count, "part")
             ))?;
         }
         for reason in &placement.reasons {
@@ -108,8 +117,8 @@ pub(crate) fn notices(network: &Network, manner: &Manner) {
     }
     for placement in network.placements() {
         for reason in placement.reasons.iter().filter(|reason| reason.op.is_none()) {
-            let (backend, nodes) = (&reason.backend, reason.nodes);
-            say(format_args!("note: {nodes} nodes are not on {backend}: {}", reason.why));
+            let (backend, nodes) = (&reason.backend, counted(reason.nodes, "node"));
+            say(format_args!("note: {nodes} not on {backend}: {}", reason.why));
         }
     }
 }

@@ -6,7 +6,7 @@
 use crate::{
     args::{Manner, ModelArgs, PassArgs},
     failure::{Failure, Result},
-    output::say,
+    output::{counted, say},
     signals::Interrupt,
     watch::Watch,
 };
@@ -114,10 +114,10 @@ pub(crate) fn load(
     let solved = ledge::Plan::for_model(Arc::clone(model)).request(request).solve()?;
     if manner.verbose {
         say(format_args!(
-            "{}: context {}, {} threads, {} promised",
+            "{}: context {}, {}, {} promised",
             model.label(),
             solved.context(),
-            solved.fit().threads(),
+            counted(solved.fit().threads(), "thread"),
             solved.promise().total()
         ));
     }

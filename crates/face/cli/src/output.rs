@@ -150,6 +150,13 @@ pub(crate) fn say(line: fmt::Arguments<'_>) {
     drop(writeln!(io::stderr().lock(), "{line}"));
 }
 
+/// A number of things: `1 step`, `2 steps`.
+pub(crate) fn counted(count: impl fmt::Display, what: &str) -> String {
+    let count = count.to_string();
+    let many = if count == "1" { "" } else { "s" };
+    format!("{count} {what}{many}")
+}
+
 /// Prints a last line to stdout, whoever still reads.
 pub(crate) fn last_words(line: &str) {
     let mut stdout = Output::stdout();

@@ -5,7 +5,7 @@
 use crate::{
     args::Manner,
     failure::Result,
-    output::{Output, say},
+    output::{Output, counted, say},
 };
 use plan::Promise;
 use serde_json::{Value, json};
@@ -120,11 +120,11 @@ impl Report {
             );
             let peak = peak.map_or_else(String::new, |peak| format!("peak {peak} of "));
             say(format_args!(
-                "{first} · prompt {} tokens, {:.0} tok/s · {} tokens, {:.1} tok/s · {peak}{} \
+                "{first} · prompt {}, {:.0} tok/s · {}, {:.1} tok/s · {peak}{} \
                  promised · seed {} · {}",
-                self.prompt_tokens,
+                counted(self.prompt_tokens, "token"),
                 self.prompt_rate(),
-                self.produced,
+                counted(self.produced, "token"),
                 self.decode_rate(),
                 self.promise.total(),
                 self.seed,

@@ -14,7 +14,7 @@ use crate::{
     args::Bench,
     failure::{Failure, Result},
     model,
-    output::Output,
+    output::{Output, counted},
     report::{ms, rate},
     watch::Watch,
 };
@@ -330,7 +330,7 @@ impl Found {
             let (before, after) = self.limits.as_ref()?;
             Some(format!(", {:.0} % of the limit", 200.0 * rate? / (of(before) + of(after))))
         };
-        output.line(&format!("{}: {} threads", self.label, self.threads))?;
+        output.line(&format!("{}: {}", self.label, counted(self.threads, "thread")))?;
         output.line(&format!("load     {:>9.0} ms", ms(self.load)))?;
         if let (Some(prompt), Some((tps, macs))) = (&self.prompt, self.prefill()) {
             let work = macs.map_or_else(String::new, |macs| format!(", {macs:.0} GMAC/s"));

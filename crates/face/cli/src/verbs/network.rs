@@ -6,7 +6,7 @@ use crate::{
     args::{GraphForm, Plan, Run},
     devices,
     failure::{Exit, Failure, Result},
-    output::{Output, say},
+    output::{Output, counted, say},
 };
 use engine::{Network, network::NetworkPlan};
 use formats::npy::{self, Npy};
@@ -249,8 +249,8 @@ pub(super) fn plan(args: &Plan, scene: &Scene, network: &mut Network) -> Result<
         output.line(&object.to_string())?;
     } else {
         let steps: usize = planned.stages.iter().map(|plan| plan.steps.len()).sum();
-        let (label, stages) = (network.label(), planned.stages.len());
-        output.line(&format!("{label}: {steps} steps in {stages} stages"))?;
+        let (steps, stages) = (counted(steps, "step"), counted(planned.stages.len(), "stage"));
+        output.line(&format!("{}: {steps} in {stages}", network.label()))?;
         let mut sums: BTreeMap<&str, Bytes> = BTreeMap::new();
         for buffer in buffers() {
             let sum = sums.entry(buffer.kind.name()).or_default();

@@ -5,7 +5,7 @@ use crate::{
     args::Plan,
     failure::{Failure, Result, does_not_fit},
     model,
-    output::Output,
+    output::{Output, counted},
 };
 use engine::{DoesNotFit, EngineError, WeightPlace};
 use ledge::{BufferKind, Bytes, Solved};
@@ -127,8 +127,8 @@ fn table(
     detail: Detail,
 ) -> Result<()> {
     let fit = solved.fit();
-    let (context, threads) = (solved.context(), fit.threads());
-    output.line(&format!("{}: context {context}, {threads} threads", fit.model().label()))?;
+    let (context, threads) = (solved.context(), counted(fit.threads(), "thread"));
+    output.line(&format!("{}: context {context}, {threads}", fit.model().label()))?;
     output.line("")?;
     let width = solved.buffers().iter().map(|buffer| buffer.name.len()).max().unwrap_or(0).max(5);
     output.line(&format!("{:<15} {:<width$} {:>12}", "kind", "name", "bytes"))?;

@@ -5,7 +5,7 @@ use crate::{
     args::Quantize,
     failure::{Exit, Failure, Result, chain},
     model,
-    output::{Output, say},
+    output::{Output, counted, say},
     watch::Watch,
 };
 use cpu::pool::Pool;
@@ -30,8 +30,8 @@ pub(crate) fn run(args: &Quantize, scene: &Scene) -> Result<()> {
     let conversion = Conversion::new(source.gguf(), mix).map_err(|error| named(error, args))?;
     let summary = conversion.summary();
     if summary.requantized > 0 && !scene.manner.quiet && !scene.manner.json {
-        let count = summary.requantized;
-        say(format_args!("note: {count} tensors were quantised before and lose a second time"));
+        let count = counted(summary.requantized, "tensor");
+        say(format_args!("note: {count} quantised before will lose a second time"));
     }
     let threads = args.threads.or_else(|| thread::available_parallelism().ok());
     let pool = Pool::new(threads.unwrap_or(NonZeroUsize::MIN))

@@ -7,7 +7,7 @@ use std::{
     os::unix::fs::{FileTypeExt as _, PermissionsExt as _, symlink},
 };
 
-const SHORT: [&str; 6] = ["run", "The sea was", "-n", "2", "-q", "--output"];
+const SHORT: [&str; 8] = ["run", "The sea was", "-n", "2", "--seed", "1", "-q", "--output"];
 
 fn to(path: &str) -> Output {
     ledge(&[&SHORT[..], &[path]].concat())

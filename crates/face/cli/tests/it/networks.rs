@@ -103,7 +103,7 @@ fn a_network_runs_on_arrays_and_shows_the_graph_that_is_run() {
     let text = good(&[&["inspect", words(&model), "--graph", "after"], &shapes[..]].concat());
     assert!(text.contains("[3]"), "{text}");
     let text = good(&[&["plan", words(&model)], &shapes[..]].concat());
-    assert!(text.contains("1 steps in 1 stages") && text.contains("total"), "{text}");
+    assert!(text.contains("1 step in 1 stage") && text.contains("total"), "{text}");
     let output = ledge(&[&["plan", words(&model), "--no-pass", "nothing"], &shapes[..]].concat());
     assert_eq!(output.status.code(), Some(2));
     let said = stderr(&output);
@@ -127,7 +127,7 @@ fn a_networks_bench_tells_times_memory_and_operators() {
     assert_eq!(found["runs"], 3);
     assert_eq!(found["operators"][0]["name"], "zip F32 64");
     let table = good(&words);
-    assert!(table.contains("a [64], b [64], 1 threads"), "{table}");
+    assert!(table.contains("a [64], b [64], 1 thread"), "{table}");
     assert!(table.lines().any(|line| line.starts_with("zip F32 64")), "{table}");
     let output = ledge(&["bench", words[1]]);
     assert!(!output.status.success());

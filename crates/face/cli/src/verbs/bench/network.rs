@@ -13,7 +13,7 @@ use crate::{
     args::Bench,
     devices,
     failure::{Failure, Result},
-    output::{Output, say},
+    output::{Output, counted, say},
     report::ms,
     verbs::Scene,
     watch::Watch,
@@ -217,8 +217,8 @@ impl Found {
     fn table(&self, output: &mut Output, verbose: bool) -> Result<()> {
         let inputs: Vec<String> =
             self.inputs.iter().map(|(name, shape)| format!("{name} {shape}")).collect();
-        let (label, threads) = (&self.label, self.threads);
-        output.line(&format!("{label}: {}, {threads} threads", inputs.join(", ")))?;
+        let (label, threads) = (&self.label, counted(self.threads, "thread"));
+        output.line(&format!("{label}: {}, {threads}", inputs.join(", ")))?;
         let [p50, p90, p99] = [0.5, 0.9, 0.99].map(|q| micro(self.times.quantile(q)));
         let runs = self.times.sorted.len();
         output.line(&format!(
