@@ -84,6 +84,17 @@ impl<'a, T> Tiles<'a, T> {
             _out: PhantomData,
         }
     }
+
+    /// The rows of tiles `rows` as one tile.
+    ///
+    /// # Safety
+    /// No one else holds any of them.
+    unsafe fn band(&self, rows: &Range<usize>) -> TileMut<'_, T> {
+        let rows = rows.start * self.tile_rows..self.rows.min(rows.end * self.tile_rows);
+        debug_assert!(rows.start < rows.end);
+        let (base, stride) = (self.base, self.stride);
+        TileMut { base, stride, rows, columns: 0..self.columns, _out: PhantomData }
+    }
 }
 
 /// A rectangle of a matrix, owned by one worker.
@@ -151,6 +162,18 @@ impl<T> TileMut<'_, T> {
             // SAFETY: as in `row`; rows that ascend do not overlap.
             unsafe { core::slice::from_raw_parts_mut(start, columns.len()) }
         })
+    }
+
+    /// A part of the tile: rows and columns of the matrix.
+    ///
+    /// # Panics
+    /// If it is not inside the tile.
+    pub fn part(&mut self, rows: Range<usize>, columns: Range<usize>) -> TileMut<'_, T> {
+        let inside = |all: &Range<usize>, some: &Range<usize>| {
+            all.start <= some.start && some.start <= some.end && some.end <= all.end
+        };
+        assert!(inside(&self.rows, &rows) && inside(&self.columns, &columns), "a part of the tile");
+        TileMut { base: self.base, stride: self.stride, rows, columns, _out: PhantomData }
     }
 
     /// The whole tile, where it spans the matrix's columns.
@@ -271,6 +294,27 @@ impl Team<'_> {
                 }
                 first += len;
             }
+        });
+    }
+
+    /// Calls `job(scratch, band)` until every row of tiles was handed out once: those below each
+    /// other that fall to one worker come as one.
+    ///
+    /// # Panics
+    /// As [`Team::tiles`].
+    pub fn bands<T: Send>(
+        &mut self,
+        out: &mut Tiles<'_, T>,
+        parts: &Parts<'_>,
+        split: Split,
+        job: impl Fn(&mut [u8], TileMut<'_, T>) + Sync,
+    ) {
+        let out = &*out;
+        self.share(out.rows.div_ceil(out.tile_rows), split, &|worker, rows| {
+            // SAFETY: this is the worker of that number, and the only borrow while it runs.
+            let scratch = unsafe { parts.part(worker) };
+            // SAFETY: `share` hands out every row of tiles once, and `out` is borrowed mutably.
+            job(scratch, unsafe { out.band(&rows) });
         });
     }
 

@@ -71,6 +71,32 @@ fn tiles_cover_each_matrix_exactly_once() {
 }
 
 #[test]
+fn bands_cover_a_matrix_exactly_once() {
+    for (threads, split) in [(1, Split::Runs(1)), (2, Split::Runs(1)), (3, Split::Caller)] {
+        let pool = pool(threads);
+        for (rows, columns, tile_rows) in [(1, 5, 4), (7, 3, 2), (200, 4, 3)] {
+            let mut out = vec![0u32; rows * columns];
+            let calls = AtomicUsize::new(0);
+            let mut tiles = Tiles::new(&mut out, columns, tile_rows, columns);
+            pool.team().bands(&mut tiles, &Parts::none(), split, |_, mut band| {
+                calls.fetch_add(1, Ordering::Relaxed);
+                assert_eq!(band.rows().start % tile_rows, 0);
+                for row in band.rows() {
+                    for column in 0..columns {
+                        band.part(row..row + 1, column..column + 1).row(row)[0] += 1;
+                    }
+                }
+            });
+            assert!(out.iter().all(|&times| times == 1), "{threads} {rows}");
+            assert!(
+                rows > 7 || calls.into_inner() <= threads,
+                "tiles below each other come as one"
+            );
+        }
+    }
+}
+
+#[test]
 fn rows_arrive_whole() {
     let pool = pool(3);
     let mut out = vec![0; 100 * 7];

@@ -193,18 +193,25 @@ impl Moves {
             Self::Whole => out.copy_from_slice(x()),
             Self::Steps(steps) => steps.run(worker, x(), out),
             Self::Concat { row, parts } => {
-                let mut start = 0;
-                for (i, &part) in parts.iter().enumerate() {
-                    let x = operands.get(i).map_or(&[][..], |(_, bytes)| bytes);
-                    if part == *row {
-                        out.copy_from_slice(x);
-                    } else if part > 0 {
-                        for (to, from) in out.chunks_exact_mut(*row).zip(x.chunks_exact(part)) {
-                            to[start..start + part].copy_from_slice(from);
+                let split = if out.len() < SMALL { Split::Caller } else { Split::Runs(1) };
+                let mut tiles = Tiles::new(out, *row, 1, *row);
+                worker.team.bands(&mut tiles, &Parts::none(), split, |_, mut band| {
+                    let rows = band.rows();
+                    let out = band.all();
+                    let mut start = 0;
+                    for (i, &part) in parts.iter().enumerate() {
+                        let x = operands.get(i).map_or(&[][..], |(_, bytes)| bytes);
+                        let x = &x[rows.start * part..rows.end * part];
+                        if part == *row {
+                            out.copy_from_slice(x);
+                        } else if part > 0 {
+                            for (to, from) in out.chunks_exact_mut(*row).zip(x.chunks_exact(part)) {
+                                to[start..start + part].copy_from_slice(from);
+                            }
                         }
+                        start += part;
                     }
-                    start += part;
-                }
+                });
             }
             Self::Border(border) => {
                 let zeros = [0; 8];

@@ -1,9 +1,11 @@
 //! Convolutions of floats with three by three taps, by transformed squares.
 //!
-//! Some rows of squares at a time go to scratch at their points, by all threads; then threads share
-//! out the columns of some rows, multiply at every point and transform the sums back while they are
-//! near. What is taken together changes nothing in the bits of a result; whether squares are used,
-//! and which, depends on the convolution alone, as the two ways round differently.
+//! Some rows of squares at a time go to scratch at their points, are multiplied there, and the sums
+//! are transformed back while they are near. Where filters stay near each thread, threads share out
+//! the rows and never wait for each other; else all of them transform some rows together and share
+//! out the columns, so that each reads its part of the filters alone. What is taken together changes
+//! nothing in the bits of a result; whether squares are used, and which, depends on the convolution
+//! alone, as the two ways round differently.
 
 use super::facts::Ending;
 use super::{Operands, Worker};
@@ -23,6 +25,10 @@ const VALUES: usize = 128 << 10;
 
 /// Numbers of filters that do not stay there beside them, and are read anew each time.
 const FILTERS: usize = 512 << 10;
+
+/// Numbers of filters that every thread reads for itself: where others wrote what one reads next,
+/// each line of it has to come from their caches.
+const OWN: usize = 640 << 10;
 
 /// Squares whose sums one thread takes together, about.
 const SUMS: usize = 56;
@@ -106,89 +112,143 @@ impl Squares {
         [4 * points * self.pitch(), 4 * points * self.rows_together() * across * COLUMNS]
     }
 
+    /// Whether each of so many threads takes rows of its own: it reads all filters then, and none
+    /// should have much more to do than others.
+    fn is_apart(&self, threads: usize) -> bool {
+        let [_, down] = self.image.extents();
+        let filters = self.square().points() * self.image.window.channels * self.columns;
+        filters <= OWN && 3 * down.next_multiple_of(threads) <= 4 * down
+    }
+
     /// Scratch, all threads together.
     pub(super) fn scratch(&self, threads: usize) -> Bytes {
         let [values, sums] = self.part_bytes();
-        Bytes((values + sums * threads) as u64)
+        let times = if self.is_apart(threads) { threads } else { 1 };
+        Bytes((values * times + sums * threads) as u64)
     }
 
     pub(super) fn run(&self, worker: &mut Worker<'_, '_>, operands: Operands<'_>, out: &mut [f32]) {
-        let Self { image, columns, .. } = *self;
-        let Window { channels, output: [_, width], .. } = image.window;
         let (x, residual): (&[f32], &[f32]) = (operands.elements(0), operands.elements(3));
-        let [across, down] = image.extents();
-        let (rows_at_once, pitch, side) = (self.rows_at_once(), self.pitch(), self.square().side());
-        let [values_bytes, sums_bytes] = self.part_bytes();
-        let threads = worker.team.threads_max();
-        let (values, sums) = worker.scratch.split_at_mut(values_bytes);
-        let values: &mut [f32] = numbers_mut(values);
-        let image_len = image.window.output.iter().product::<usize>() * columns;
+        let window = &self.image.window;
+        let image_len = window.output.iter().product::<usize>() * self.columns;
         for (n, out) in out.chunks_exact_mut(image_len).enumerate() {
-            let x = &x[n * image.window.image_len()..][..image.window.image_len()];
-            let residual = residual.get(n * image_len..).unwrap_or_default();
-            let rows_len = rows_at_once * side * width * columns;
-            for (i, out) in out.chunks_mut(rows_len).enumerate() {
-                let first_row = i * rows_at_once;
-                let rows = rows_at_once.min(down - first_row);
-                let count = rows * across;
-                let isa = worker.isa;
-                let mut tiles = [Tiles::new(&mut *values, pitch, self.square().points(), channels)];
-                worker.team.tiles(&mut tiles, &Parts::none(), Split::Runs(1), |_, _, mut tile| {
-                    let first = tile.columns().start / channels;
-                    let len = (count.saturating_sub(first) * channels).min(tile.columns().len());
-                    if len > 0 {
-                        let points = image.square.points();
-                        let mut all = tile.some::<POINTS_MAX>(0..points);
-                        for row in &mut all[..points] {
-                            let (some, _) = core::mem::take(row).split_at_mut(len);
-                            *row = some;
-                        }
-                        let first = first_row * across + first;
-                        image.spread(isa, x, first, &mut all[..points]);
-                    }
-                });
-                let run = Run {
-                    of: self,
-                    isa,
-                    values: &*values,
-                    panels: operands.elements(1),
-                    bias: operands.elements(2),
-                    residual: residual.get(i * rows_len..).unwrap_or_default(),
-                    rows: image.window.output[0] - first_row * side,
-                };
-                let parts = Parts::new(&mut sums[..sums_bytes * threads], sums_bytes);
-                let tall = self.rows_together() * side * width;
-                let mut tiles = [Tiles::new(out, columns, tall, LANES)];
-                worker.team.tiles(&mut tiles, &parts, Split::Runs(1), |scratch, _, tile| {
-                    run.tile(numbers_mut(scratch), tile);
-                });
+            let run = Run {
+                of: self,
+                isa: worker.isa,
+                x: &x[n * window.image_len()..][..window.image_len()],
+                panels: operands.elements(1),
+                bias: operands.elements(2),
+                residual: residual.get(n * image_len..).unwrap_or_default(),
+            };
+            if self.is_apart(worker.team.threads_max()) {
+                run.apart(worker, out);
+            } else {
+                run.together(worker, out);
             }
         }
     }
 }
 
-/// Some rows of squares whose values are there.
+/// The convolution of an image.
 struct Run<'a> {
     of: &'a Squares,
     isa: Isa,
-    values: &'a [f32],
+    x: &'a [f32],
     panels: &'a [f32],
     bias: &'a [f32],
-    /// From these rows on.
     residual: &'a [f32],
-    /// Rows of pixels from here to the image's end.
-    rows: usize,
+}
+
+/// Some rows of squares whose values are there.
+struct Values<'a> {
+    numbers: &'a [f32],
+    /// The first of the rows.
+    first_row: usize,
+    /// The row of squares with which the matrix begins whose tiles are computed.
+    origin: usize,
 }
 
 impl Run<'_> {
+    /// Computes the image by threads that have rows of their own.
+    fn apart(&self, worker: &mut Worker<'_, '_>, out: &mut [f32]) {
+        let Squares { image, columns, .. } = *self.of;
+        let [across, _] = image.extents();
+        let [values_bytes, sums_bytes] = self.of.part_bytes();
+        let points = image.square.points();
+        let line = image.square.side() * image.window.output[1];
+        let each = values_bytes + sums_bytes;
+        let parts = Parts::new(&mut worker.scratch[..each * worker.team.threads_max()], each);
+        let mut tiles = Tiles::new(out, columns, line, columns);
+        worker.team.bands(&mut tiles, &parts, Split::Runs(1), |scratch, mut tile| {
+            let (values, sums) = scratch.split_at_mut(values_bytes);
+            let (values, sums) = (numbers_mut(values), numbers_mut(sums));
+            let pixels = tile.rows();
+            let rows = pixels.start / line..pixels.end.div_ceil(line);
+            for first_row in rows.clone().step_by(self.of.rows_at_once()) {
+                let end = rows.end.min(first_row + self.of.rows_at_once());
+                let len = (end - first_row) * across * image.window.channels;
+                let mut all: [&mut [f32]; POINTS_MAX] = from_fn(|_| Default::default());
+                for (some, row) in all.iter_mut().zip(values.chunks_exact_mut(self.of.pitch())) {
+                    *some = &mut row[..len];
+                }
+                image.spread(self.isa, self.x, first_row * across, &mut all[..points]);
+                let values = Values { numbers: values, first_row, origin: 0 };
+                for row in (first_row..end).step_by(self.of.rows_together()) {
+                    let last = end.min(row + self.of.rows_together());
+                    let some = row * line..pixels.end.min(last * line);
+                    self.tile(&values, sums, tile.part(some, 0..columns));
+                }
+            }
+        });
+    }
+
+    /// Computes the image by threads that share out columns.
+    fn together(&self, worker: &mut Worker<'_, '_>, out: &mut [f32]) {
+        let Squares { image, columns, .. } = *self.of;
+        let Window { channels, output: [_, width], .. } = image.window;
+        let [across, down] = image.extents();
+        let (rows_at_once, pitch) = (self.of.rows_at_once(), self.of.pitch());
+        let (points, side) = (image.square.points(), image.square.side());
+        let [values_bytes, sums_bytes] = self.of.part_bytes();
+        let threads = worker.team.threads_max();
+        let (values, sums) = worker.scratch.split_at_mut(values_bytes);
+        let values: &mut [f32] = numbers_mut(values);
+        for (i, out) in out.chunks_mut(rows_at_once * side * width * columns).enumerate() {
+            let first_row = i * rows_at_once;
+            let count = rows_at_once.min(down - first_row) * across;
+            let mut tiles = [Tiles::new(&mut *values, pitch, points, channels)];
+            worker.team.tiles(&mut tiles, &Parts::none(), Split::Runs(1), |_, _, mut tile| {
+                let first = tile.columns().start / channels;
+                let len = (count.saturating_sub(first) * channels).min(tile.columns().len());
+                if len > 0 {
+                    let mut all = tile.some::<POINTS_MAX>(0..points);
+                    for row in &mut all[..points] {
+                        let (some, _) = core::mem::take(row).split_at_mut(len);
+                        *row = some;
+                    }
+                    let first = first_row * across + first;
+                    image.spread(self.isa, self.x, first, &mut all[..points]);
+                }
+            });
+            let there = Values { numbers: &*values, first_row, origin: first_row };
+            let parts = Parts::new(&mut sums[..sums_bytes * threads], sums_bytes);
+            let tall = self.of.rows_together() * side * width;
+            let mut tiles = [Tiles::new(out, columns, tall, LANES)];
+            worker.team.tiles(&mut tiles, &parts, Split::Runs(1), |scratch, _, tile| {
+                self.tile(&there, numbers_mut(scratch), tile);
+            });
+        }
+    }
+
     /// Computes some rows of pixels of some panels.
-    fn tile(&self, sums: &mut [f32], mut tile: TileMut<'_, f32>) {
+    fn tile(&self, there: &Values<'_>, sums: &mut [f32], mut tile: TileMut<'_, f32>) {
         let Squares { image, columns, ending } = *self.of;
         let square = image.square;
         let (points, side) = (square.points(), square.side());
-        let Window { channels, output: [_, width], .. } = image.window;
+        let Window { channels, output: [height, width], .. } = image.window;
         let [across, _] = image.extents();
-        let first_row = tile.rows().start / (side * width);
+        let first_row = there.origin + tile.rows().start / (side * width);
+        let values = &there.numbers[(first_row - there.first_row) * across * channels..];
         let rows = tile.rows().len().div_ceil(side * width);
         let count = rows * across;
         let panel = points * channels * LANES;
@@ -199,7 +259,7 @@ impl Run<'_> {
             let product = winograd::Product {
                 square,
                 channels,
-                values: &self.values[first_row * across * channels..],
+                values,
                 pitch: self.of.pitch(),
                 count,
                 panels,
@@ -213,13 +273,14 @@ impl Run<'_> {
                 let (y, x) = ((first_row + i / across) * side, i % across * side);
                 let pixels: [Option<usize>; RESULTS_MAX] = from_fn(|i| {
                     let (y, x) = (y + i / side, x + i % side);
-                    (i < side * side && y < self.rows && x < width).then_some(y * width + x)
+                    (i < side * side && y < height && x < width).then_some(y * width + x)
                 });
                 let residual = pixels.map(|pixel| {
                     let at = pixel.unwrap_or(0) * columns + at;
                     self.residual.get(at..at + some).unwrap_or_default()
                 });
-                let mut out = tile.pick(pixels);
+                let before = there.origin * side * width;
+                let mut out = tile.pick(pixels.map(|pixel| pixel.map(|pixel| pixel - before)));
                 for out in &mut out {
                     if !out.is_empty() {
                         *out = &mut core::mem::take(out)[at - all.start..][..some];
