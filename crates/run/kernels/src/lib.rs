@@ -17,6 +17,7 @@ pub mod window;
 pub mod gemm;
 pub mod winograd;
 pub mod slide;
+pub mod weave;
 pub mod map;
 pub mod reduce;
 pub mod resize;

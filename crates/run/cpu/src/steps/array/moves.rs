@@ -7,6 +7,8 @@
 use super::{Operands, Place, Source, Worker};
 use crate::layout::index;
 use crate::pool::{Parts, Split, Tiles};
+use core::ops::Range;
+use kernels::weave::{ROWS_MAX, weave};
 use plan::ArrayOp;
 use plan::array::{Pad, PadMode, View};
 use tensor::shape::RANK_MAX;
@@ -16,6 +18,12 @@ const SMALL: usize = 1 << 17;
 
 /// Side of the squares in which a matrix is turned.
 const SQUARE: usize = 16;
+
+/// The fewest elements of a row that is woven with others.
+const WOVEN: usize = 8;
+
+/// Turns of a woven row that one thread takes together, at least.
+const TURNS: usize = 1024;
 
 /// Elements of a block that is moved by a table.
 const BLOCK: usize = 2048;
@@ -225,6 +233,14 @@ impl Moves {
 impl Steps {
     fn run(&self, worker: &mut Worker<'_, '_>, x: &[u8], out: &mut [u8]) {
         let row = self.inner.0 * self.width;
+        if let Some(len) = self.woven() {
+            return match self.width {
+                1 => self.weave::<1>(worker, x, len, out),
+                2 => self.weave::<2>(worker, x, len, out),
+                4 => self.weave::<4>(worker, x, len, out),
+                _ => self.weave::<8>(worker, x, len, out),
+            };
+        }
         if let Some(block) = &self.block {
             let row = block.table.len() * self.width;
             if out.len() < SMALL {
@@ -240,6 +256,45 @@ impl Steps {
             return self.rows(x, 0, out);
         }
         worker.team.rows(out, row, &Parts::none(), |_, first, out| self.rows(x, first, out));
+    }
+
+    /// Elements of the rows that the last two dimensions are woven from, if they are: a few rows of
+    /// neighbours.
+    fn woven(&self) -> Option<usize> {
+        let &(len, step) = self.outer.last()?;
+        let few = (2..=ROWS_MAX).contains(&self.inner.0) && self.inner.1 > 0;
+        (few && step == self.width.cast_signed() && len >= WOVEN).then_some(len)
+    }
+
+    /// Weaves rows of `len` elements of `W` bytes.
+    fn weave<const W: usize>(
+        &self,
+        worker: &mut Worker<'_, '_>,
+        x: &[u8],
+        len: usize,
+        out: &mut [u8],
+    ) {
+        let ((count, apart), others) = (self.inner, &self.outer[..self.outer.len() - 1]);
+        let apart = apart.unsigned_abs();
+        let (isa, turn) = (worker.isa, count * W);
+        let split = if out.len() < SMALL { Split::Caller } else { Split::Runs(1) };
+        let mut tiles = Tiles::new(out, turn, len.min(TURNS), turn);
+        worker.team.bands(&mut tiles, &Parts::none(), split, |_, mut band| {
+            let Range { start, end } = band.rows();
+            let (mut out, mut at) = (band.all(), start);
+            let (first, last) = (start / len, end.div_ceil(len));
+            each(others, self.start, first, last - first, |place| {
+                let some = at % len..(end - at / len * len).min(len);
+                let (to, rest) = core::mem::take(&mut out).split_at_mut(some.len() * turn);
+                let mut rows: [&[[u8; W]]; ROWS_MAX] = [&[]; ROWS_MAX];
+                for (r, row) in rows[..count].iter_mut().enumerate() {
+                    let place = place + r * apart;
+                    (*row, _) = x[place + some.start * W..place + some.end * W].as_chunks();
+                }
+                weave(isa, &rows[..count], to.as_chunks_mut().0);
+                (out, at) = (rest, at + some.len());
+            });
+        });
     }
 
     /// Whether the last two dimensions are a matrix that stands the other way in the operand.
