@@ -22,7 +22,7 @@ from flatbuffers import flexbuffers
 SAMPLES = 16
 FOLDERS = ["mediapipe", "face-tflite", "micro-wake-words", "open-wake-words", "mnist-tflite"]
 # Extents of inputs that a file leaves open.
-OPEN = {"melspectrogram": [1, 4000]}
+OPEN = {"embedding_model": [1, 76, 32, 1], "melspectrogram": [1, 4000], "sine": [1, 1]}
 
 
 def pattern(shape, dtype, place):

