@@ -294,6 +294,9 @@ pub enum ArrayOp {
     /// `(x: I8, U8 or I16, table: [256] or [65536]) → like x`, of the table's type: the table's
     /// element of each code, the least code's first.
     Lookup,
+    /// `(a, b: I8 or U8) → codes, broadcast`: what [`ArrayOp::Quantize`] gives of the [`ArrayOp::Zip`]
+    /// of both dequantised, in one step. Only passes make it.
+    CodePairs(CodePairs),
     /// `(x, scale, zero?) → type of scale`: `(x - zero) * scale`.
     Dequantize {
         /// Dimension along which scale and zero vary.
@@ -339,6 +342,32 @@ pub struct Requant {
     /// The greatest result.
     pub high: i32,
     /// The result's type.
+    pub to: DType,
+}
+
+/// How codes stand for real numbers: `(code - zero) * scale`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Scaled {
+    /// What one code stands for.
+    pub scale: f32,
+    /// The code of 0.
+    pub zero: i32,
+}
+
+/// Attributes of [`ArrayOp::CodePairs`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CodePairs {
+    /// The function of the real numbers: a sum, a difference or a product.
+    pub zip: Zip,
+    /// What the operands' codes stand for.
+    pub operands: [Scaled; 2],
+    /// What the result's codes stand for.
+    pub result: Scaled,
+    /// The least result.
+    pub low: i32,
+    /// The greatest result.
+    pub high: i32,
+    /// The result's type, I8 or U8.
     pub to: DType,
 }
 
@@ -914,6 +943,7 @@ impl ArrayOp {
             Self::Dequantize { .. } => "dequantize",
             Self::Requant(_) => "requant",
             Self::Lookup => "lookup",
+            Self::CodePairs(_) => "code_pairs",
         }
     }
 }

@@ -14,6 +14,7 @@ mod constants;
 mod identity;
 mod duplicates;
 mod composites;
+mod integers;
 mod fold;
 mod feed;
 mod compose;
@@ -35,6 +36,9 @@ pub trait Constants {
 
     /// One number of this type; none if the type is not written here.
     fn number(&mut self, dtype: DType, value: f32) -> Option<Weight>;
+
+    /// All codes of a type of one byte, the least first; none if the type has more.
+    fn codes(&mut self, dtype: DType) -> Option<Weight>;
 
     /// The constant that `op` gives for these, under a name of its own; `None` if it will not be
     /// computed. It may be computed later, when it is read.
@@ -66,11 +70,12 @@ pub struct Fired {
 }
 
 /// All passes, in the order in which they run.
-pub const PASSES: [Pass; 11] = [
+pub const PASSES: [Pass; 12] = [
     Pass { name: "constants", about: "compute what only constants go into", run: constants::run },
     Pass { name: "identity", about: "drop what changes nothing", run: identity::run },
     Pass { name: "duplicates", about: "compute equal things once", run: duplicates::run },
     Pass { name: "composites", about: "formulas as the operator they are", run: composites::run },
+    Pass { name: "integers", about: "codes between quantised ends", run: integers::run },
     Pass { name: "fold", about: "scales and terms of sums into weights", run: fold::run },
     Pass { name: "feed", about: "scales, terms, borders of operands into weights", run: feed::run },
     Pass { name: "compose", about: "convolution and pointwise one as one", run: compose::run },

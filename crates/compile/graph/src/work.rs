@@ -78,7 +78,8 @@ pub fn of(op: &ArrayOp, operands: &[Option<Array>], result: &Array) -> Work {
         | ArrayOp::Quantize { .. }
         | ArrayOp::Dequantize { .. }
         | ArrayOp::Requant(_)
-        | ArrayOp::Lookup => plain(out),
+        | ArrayOp::Lookup
+        | ArrayOp::CodePairs(_) => plain(out),
         ArrayOp::Reduce(_)
         | ArrayOp::ArgReduce { .. }
         | ArrayOp::Accumulate { .. }

@@ -103,7 +103,8 @@ pub fn divides(op: &ArrayOp) -> bool {
         | ArrayOp::Quantize { .. }
         | ArrayOp::Dequantize { .. }
         | ArrayOp::Requant(_)
-        | ArrayOp::Lookup => true,
+        | ArrayOp::Lookup
+        | ArrayOp::CodePairs(_) => true,
         ArrayOp::Concat { .. }
         | ArrayOp::Accumulate { .. }
         | ArrayOp::MaxUnpool { .. }
@@ -151,6 +152,7 @@ pub fn run(
         ArrayOp::Dequantize { axis, block, .. } => cast::dequantize(axis, block, inputs, out),
         ArrayOp::Requant(op) => quant::requant(&op, inputs, out),
         ArrayOp::Lookup => quant::lookup(inputs, out),
+        ArrayOp::CodePairs(op) => quant::code_pairs(&op, inputs, out),
         ArrayOp::Reshape { .. } => movement::copy(inputs, out),
         ArrayOp::View(view) => movement::view(&view, inputs, out),
         ArrayOp::Concat { axis } => movement::concat(axis, inputs, out),

@@ -5,9 +5,9 @@
 //! overflow.
 
 use crate::number::{Numbers, Wide, by_domain, limits};
-use crate::walk::{Out, dense, place};
+use crate::walk::{Out, dense, place, repeated};
 use crate::{Inputs, dtype};
-use plan::array::{Requant, Rounding};
+use plan::array::{CodePairs, Requant, Rounding, Scaled, Zip};
 use tensor::DType;
 use tensor::shape::RANK_MAX;
 
@@ -119,6 +119,28 @@ pub(crate) fn lookup(inputs: &Inputs<'_, '_>, out: &mut Out<'_>) {
             table.at(usize::try_from(code).expect("codes count from the least one"))
         });
     });
+}
+
+pub(crate) fn code_pairs(op: &CodePairs, inputs: &Inputs<'_, '_>, out: &mut Out<'_>) {
+    let (a, b) = (inputs.at(0), inputs.at(1));
+    let steps = [repeated(&a.shape(), &out.dims), repeated(&b.shape(), &out.dims)];
+    let (a, b): (Numbers<'_, i128>, Numbers<'_, i128>) = (Numbers::of(a), Numbers::of(b));
+    let op = *op;
+    out.fill(&steps, |[i, j]| code_pair(&op, a.at(place(i)), b.at(place(j))));
+}
+
+/// The code of a sum, a difference or a product of what two codes stand for; each step is one of singles.
+fn code_pair(op: &CodePairs, a: i128, b: i128) -> i128 {
+    let [a, b] = [(a, op.operands[0]), (b, op.operands[1])]
+        .map(|(code, Scaled { scale, zero })| (code - i128::from(zero)) as f32 * scale);
+    let real = match op.zip {
+        Zip::Add => a + b,
+        Zip::Subtract => a - b,
+        Zip::Multiply => a * b,
+        other => unreachable!("the graph's rules refuse {other:?} of codes"),
+    };
+    let code = i128::of_float((real / op.result.scale).round_ties_even().into());
+    code.saturating_add(op.result.zero.into()).clamp(op.low.into(), op.high.into())
 }
 
 #[cfg(test)]

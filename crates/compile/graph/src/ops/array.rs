@@ -88,6 +88,7 @@ pub fn result(op: &ArrayOp, operands: &[Option<Array>]) -> Result<Array, OpError
         }
         ArrayOp::Requant(op) => quant::requant(operands, &op),
         ArrayOp::Lookup => quant::lookup(operands),
+        ArrayOp::CodePairs(op) => quant::code_pairs(operands, &op),
         ArrayOp::Reshape { dims } => movement::reshape(operands, dims),
         ArrayOp::View(view) => movement::view(operands, &view),
         ArrayOp::Concat { axis } => movement::concat(operands, axis),
@@ -157,7 +158,8 @@ fn most_operands(op: &ArrayOp) -> usize {
         | ArrayOp::OneHot { .. }
         | ArrayOp::GridSample { .. }
         | ArrayOp::Requant(_)
-        | ArrayOp::Lookup => 2,
+        | ArrayOp::Lookup
+        | ArrayOp::CodePairs(_) => 2,
         ArrayOp::Select
         | ArrayOp::ConvTranspose { .. }
         | ArrayOp::ScatterElements { .. }

@@ -173,6 +173,12 @@ impl<'a> Rewriter<'a> {
         Some(self.graph.weight(weight).into())
     }
 
+    /// All codes of a type of one byte, the least first.
+    pub(super) fn all_codes(&mut self, dtype: DType) -> Option<Input> {
+        let weight = self.constants.codes(dtype)?;
+        Some(self.graph.weight(weight).into())
+    }
+
     /// A constant computed from others; `None` if one of the operands is none.
     pub(super) fn derive(&mut self, op: ArrayOp, operands: &[Input]) -> Option<Input> {
         let arrays: Vec<Option<Array>> = operands.iter().map(|x| self.array(*x)).collect();

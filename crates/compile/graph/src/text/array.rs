@@ -10,9 +10,9 @@ use alloc::{
 };
 use plan::ArrayOp;
 use plan::array::{
-    Cell, Channels, Combine, Conv, Coordinates, Dft, Direction, Epilogue, GridPadding,
+    Cell, Channels, CodePairs, Combine, Conv, Coordinates, Dft, Direction, Epilogue, GridPadding,
     Interpolation, List, Map, Nearest, Pad, PadMode, Pool, PoolKind, Recurrent, Reduce, ReduceKind,
-    Requant, Resize, RoiAlign, Rounding, View, Zip,
+    Requant, Resize, RoiAlign, Rounding, Scaled, View, Zip,
 };
 use tensor::{DType, Shape, TensorType};
 
@@ -189,6 +189,18 @@ pub(super) fn fields(op: &mut ArrayOp, codec: &mut impl Codec) -> Result<(), Str
             codec.field("high", high)?;
             codec.field("to", to)
         }
+        ArrayOp::CodePairs(CodePairs { zip, operands: [a, b], result, low, high, to }) => {
+            codec.field("fn", zip)?;
+            codec.field("a_scale", &mut a.scale)?;
+            codec.field("a_zero", &mut a.zero)?;
+            codec.field("b_scale", &mut b.scale)?;
+            codec.field("b_zero", &mut b.zero)?;
+            codec.field("scale", &mut result.scale)?;
+            codec.field("zero", &mut result.zero)?;
+            codec.field("low", low)?;
+            codec.field("high", high)?;
+            codec.field("to", to)
+        }
     }
 }
 
@@ -229,7 +241,7 @@ pub(super) fn blank(name: &str) -> Option<ArrayOp> {
 }
 
 /// One operator of each kind.
-fn all() -> [ArrayOp; 41] {
+fn all() -> [ArrayOp; 42] {
     let (none, to) = (List::default(), DType::F32);
     let (dims, axis, combine) = (Shape::SCALAR, 0, Combine::Replace);
     let conv =
@@ -311,6 +323,14 @@ fn all() -> [ArrayOp; 41] {
             to,
         }),
         ArrayOp::Lookup,
+        ArrayOp::CodePairs(CodePairs {
+            zip: Zip::Add,
+            operands: [Scaled { scale: 1.0, zero: 0 }; 2],
+            result: Scaled { scale: 1.0, zero: 0 },
+            low: 0,
+            high: 0,
+            to,
+        }),
     ]
 }
 

@@ -7,11 +7,12 @@ use ledge_graph::{
     passes::{self, Constants, PASSES},
     text, verify,
 };
-use plan::{ArrayOp, Weight};
+use plan::{ArrayOp, Weight, array::Zip};
 use std::path::Path;
 use tensor::{DType, Shape, TensorType};
 
-/// Constants whose names say what they are: `=3` is the number 3, `view(w)` a view of `w`.
+/// Constants whose names say what they are: `=3` is the number 3, `view(w)` a view of `w`. Products of
+/// numbers are numbers.
 struct Named;
 
 impl Constants for Named {
@@ -26,6 +27,11 @@ impl Constants for Named {
         Some(Weight { tensor: format!("={value}"), ty, shape: Shape::SCALAR, first: 0 })
     }
 
+    fn codes(&mut self, dtype: DType) -> Option<Weight> {
+        let ty = TensorType::Plain(dtype);
+        Some(Weight { tensor: "codes".into(), ty, shape: Shape::new(&[256])?, first: 0 })
+    }
+
     fn derive(
         &mut self,
         op: &ArrayOp,
@@ -34,6 +40,17 @@ impl Constants for Named {
     ) -> Option<Weight> {
         let of = |weight: &&Weight| weight.tensor.clone();
         let names: Vec<String> = operands.iter().flatten().map(of).collect();
+        let numbers: Option<Vec<f64>> =
+            names.iter().map(|name| name.strip_prefix('=')?.parse().ok()).collect();
+        if let (ArrayOp::Zip(Zip::Multiply), Some([a, b])) = (op, numbers.as_deref()) {
+            let ty = TensorType::Plain(result.dtype);
+            return Some(Weight {
+                tensor: format!("={}", a * b),
+                ty,
+                shape: result.dims,
+                first: 0,
+            });
+        }
         let tensor = format!("{}({})", op.name(), names.join(","));
         let ty = TensorType::Plain(result.dtype);
         Some(Weight { tensor, ty, shape: result.dims, first: 0 })

@@ -193,6 +193,13 @@ impl<'h> Builder<'h> {
                 Source::Live(_) => return Ok(None),
             }
         }
+        // Weights stay codes, so that passes find them: what they stand for is computed later.
+        if let (ArrayOp::Dequantize { .. }, Some(Some(x))) = (op, operands.first())
+            && x.elements() > 1
+            && !dims.contains(&0)
+        {
+            return Ok(None);
+        }
         let splats = splats && !dims.contains(&0);
         let elementwise = matches!(
             op,

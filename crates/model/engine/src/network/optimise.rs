@@ -72,6 +72,16 @@ impl passes::Constants for Deriver<'_> {
         Some(self.add(Held::Splat(one), Array { dtype, dims: Shape::SCALAR }))
     }
 
+    fn codes(&mut self, dtype: DType) -> Option<Weight> {
+        let all = match dtype {
+            DType::I8 => (i8::MIN..=i8::MAX).map(i8::cast_unsigned).collect::<Vec<u8>>(),
+            DType::U8 => (u8::MIN..=u8::MAX).collect(),
+            _ => return None,
+        };
+        let array = Array { dtype, dims: Shape::new(&[256])? };
+        Some(self.add(Held::Bytes(all.into()), array))
+    }
+
     fn derive(
         &mut self,
         op: &ArrayOp,

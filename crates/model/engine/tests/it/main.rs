@@ -12,6 +12,7 @@ mod memory;
 mod networks;
 mod onnx_file;
 mod packs;
+mod quantised;
 mod same_answer;
 
 #[path = "../../../../input/formats/tests/it/raw.rs"]

@@ -5,7 +5,9 @@ use crate::array::{Network, Value, expected, list};
 use crate::{alloc, load};
 use core::num::NonZeroUsize;
 use ledge_cpu::{CpuBackend, Isa};
-use plan::array::{Channels, Conv, Epilogue, Pool, PoolKind, Requant, Rounding};
+use plan::array::{
+    Channels, CodePairs, Conv, Epilogue, Pool, PoolKind, Requant, Rounding, Scaled, Zip,
+};
 use plan::*;
 use std::sync::Arc;
 use tensor::cast::to_bytes;
@@ -303,6 +305,43 @@ fn tables_and_scaled_sums_are_exact() {
             })
             .collect();
         check(&mut n, y, to_bytes(&sums), &format!("case {case}: {scale:?} at {dims:?}"));
+    }
+}
+
+#[test]
+fn pairs_of_codes_are_exact() {
+    let mut bits = Bits(16);
+    let dims = [2, 30, 40, 19];
+    let parts: [&[u64]; 6] = [&dims, &dims, &[19], &[2, 1, 1, 19], &[30, 1, 1], &[]];
+    for case in 0..36 {
+        let b_dims = parts[case % 6];
+        let (a_dims, b_dims) =
+            if case % 4 == 0 { (b_dims, &dims[..]) } else { (&dims[..], b_dims) };
+        let [a_type, b_type, to] = [0; 3].map(|_| bits.pick(&[DType::I8, DType::U8]));
+        let (low, high) = if to == DType::I8 { (-128, 127) } else { (0, 255) };
+        let mut scaled = || Scaled {
+            scale: bits.pick(&[0.5, 0.013, 0.021, 3e-4]),
+            zero: if to == DType::I8 {
+                bits.pick(&[-128, 0, 17])
+            } else {
+                bits.pick(&[0, 128, 255])
+            },
+        };
+        let op = CodePairs {
+            zip: [Zip::Add, Zip::Subtract, Zip::Multiply][case % 3],
+            operands: [scaled(), scaled()],
+            result: scaled(),
+            low: if case % 5 == 0 { low + 60 } else { low },
+            high,
+            to,
+        };
+        let mut n = new();
+        let a = input(&mut n, a_type, a_dims);
+        let held = bits.bytes(b_dims.iter().product());
+        let b = n.weight(b_type, b_dims, &held);
+        let y = n.step(ArrayOp::CodePairs(op), &[&a, &b], to, &dims);
+        let bytes = bits.bytes(a_dims.iter().product());
+        check(&mut n, y, &bytes, &format!("case {case}: {op:?} of {a_dims:?} and {b_dims:?}"));
     }
 }
 

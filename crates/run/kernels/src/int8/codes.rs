@@ -271,6 +271,100 @@ pub enum Pair {
     Product,
 }
 
+/// How codes stand for real numbers: `(code - zero) · unit`.
+#[derive(Clone, Copy, Debug)]
+pub struct Unit {
+    /// What one code stands for.
+    pub unit: f32,
+    /// The code of 0.
+    pub zero: i32,
+}
+
+/// Codes of sums, differences or products of what bytes stand for, in steps of singles: halves to even.
+#[derive(Debug)]
+pub struct CodePairs<'a> {
+    /// What becomes of two numbers.
+    pub pair: Pair,
+    /// As many bytes each as codes, or one, or a row that repeats.
+    pub operands: [&'a [u8]; 2],
+    /// Whether they are signed.
+    pub signed: [bool; 2],
+    /// What they stand for.
+    pub units: [Unit; 2],
+    /// What codes stand for.
+    pub result: Unit,
+    /// The least and the greatest code, within the type.
+    pub bounds: (i32, i32),
+    /// The codes' type: bytes.
+    pub to: To,
+    /// The codes.
+    pub out: &'a mut [u8],
+}
+
+impl CodePairs<'_> {
+    /// Computes it.
+    ///
+    /// # Panics
+    /// If an operand is neither as long as the codes, nor one byte, nor a row that the codes are a
+    /// whole number of.
+    pub fn run(self, isa: Isa) {
+        let len = self.out.len();
+        let fits = |operand: &&[u8]| !operand.is_empty() && len.is_multiple_of(operand.len());
+        assert!(len == 0 || self.operands.iter().all(fits), "operands repeat in the codes");
+        if len > 0 {
+            isa.run(self);
+        }
+    }
+}
+
+impl Kernel for CodePairs<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let [a, b] = self.operands;
+        let row = [a.len(), b.len()].into_iter().filter(|&len| len > 1).min();
+        let row = row.unwrap_or(self.out.len());
+        let zeros = self.units.map(|of| s.splat_i(of.zero));
+        let units = self.units.map(|of| s.splat(of.unit));
+        let (unit, zero) = (s.splat(self.result.unit), s.splat_i(self.result.zero));
+        let (low, high) = (s.splat_i(self.bounds.0), s.splat_i(self.bounds.1));
+        let width = self.to.bytes();
+        // The bytes of operand i from `at` on, wherever it repeats.
+        let load = |i: usize, at: usize, count: usize| {
+            let x = self.operands[i];
+            let mut bytes = [0; LANES];
+            let bytes = if x.len() == 1 {
+                bytes = [x[0]; LANES];
+                &bytes
+            } else if let Some(whole) = x[at % x.len()..].first_chunk::<LANES>() {
+                whole
+            } else {
+                bytes[..count].copy_from_slice(&x[at % x.len()..][..count]);
+                &bytes
+            };
+            let code = if self.signed[i] { s.load_i8(bytes) } else { s.load_u8(bytes) };
+            s.mul(s.to_f(s.sub_i(code, zeros[i])), units[i])
+        };
+        for (first, out) in (0..).step_by(row).zip(self.out.chunks_mut(row * width)) {
+            for (i, out) in out.chunks_mut(LANES * width).enumerate() {
+                let (at, count) = (first + i * LANES, out.len() / width);
+                let (a, b) = (load(0, at, count), load(1, at, count));
+                let value = match self.pair {
+                    Pair::Sum => s.add(a, b),
+                    Pair::Difference => s.sub(a, b),
+                    Pair::Product => s.mul(a, b),
+                };
+                // Beyond what bytes hold: so that rounded numbers fit 32 bits.
+                let steps = s.div(value, unit);
+                let held = s.min(s.max(steps, s.splat(-1e6)), s.splat(1e6));
+                let code = s.add_i(s.round_to_i(held), zero);
+                write(s, self.to, s.min_i(s.max_i(code, low), high), out);
+            }
+        }
+    }
+}
+
 /// Pairs of 32-bit integers, little-endian; `b` repeats.
 ///
 /// # Panics

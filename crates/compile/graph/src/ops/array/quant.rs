@@ -1,8 +1,8 @@
 //! Whole numbers that stand for real ones: scaled sums, and functions of a code as tables.
 
-use super::{Array, Arrays, OpError};
+use super::{Array, Arrays, OpError, elementwise::broadcast};
 use alloc::format;
-use plan::array::Requant;
+use plan::array::{CodePairs, Requant, Zip};
 use tensor::DType;
 
 pub(super) fn requant(operands: &Arrays<'_>, op: &Requant) -> Result<Array, OpError> {
@@ -44,4 +44,26 @@ pub(super) fn lookup(operands: &Arrays<'_>) -> Result<Array, OpError> {
     operands
         .require(*table.dims == [codes], || format!("a table of {} for {codes}", table.dims))?;
     operands.result(table.dtype, &x.dims)
+}
+
+pub(super) fn code_pairs(operands: &Arrays<'_>, op: &CodePairs) -> Result<Array, OpError> {
+    let (a, b) = (operands.array(0)?, operands.array(1)?);
+    let is_byte = |dtype| matches!(dtype, DType::I8 | DType::U8);
+    operands.typed(&a, "I8 or U8", is_byte(a.dtype))?;
+    operands.typed(&b, "I8 or U8", is_byte(b.dtype))?;
+    let limits = if op.to == DType::I8 { -128..=127 } else { 0..=255 };
+    let within = limits.contains(&op.low) && limits.contains(&op.high) && op.low <= op.high;
+    operands.require(is_byte(op.to) && within, || {
+        format!("{} from {} to {}", op.to, op.low, op.high)
+    })?;
+    let known = matches!(op.zip, Zip::Add | Zip::Subtract | Zip::Multiply);
+    operands.require(known, || format!("{:?} of codes", op.zip))?;
+    // So that the least and the greatest number of 32 bits are never reached.
+    let scaled = [op.operands[0], op.operands[1], op.result];
+    let sound = scaled
+        .iter()
+        .all(|of| of.scale.is_finite() && of.scale > 0.0 && (-128..=255).contains(&of.zero));
+    operands.require(sound, || format!("codes of {scaled:?}"))?;
+    let dims = broadcast(operands, &[a, b])?;
+    operands.result(op.to, &dims)
 }

@@ -41,7 +41,7 @@ pub(super) fn rule(
         | ArrayOp::Accumulate { .. }
         | ArrayOp::ArgReduce { .. }
         | ArrayOp::TopK { .. } => one(layout, graph, node, op),
-        ArrayOp::Zip(_) | ArrayOp::Select | ArrayOp::Concat { .. } => {
+        ArrayOp::Zip(_) | ArrayOp::CodePairs(_) | ArrayOp::Select | ArrayOp::Concat { .. } => {
             several(layout, graph, node, op)
         }
         ArrayOp::Reduce(reduce) => reduced(layout, graph, node, reduce),
@@ -205,6 +205,7 @@ fn renumbered(op: &ArrayOp, order: &[usize]) -> Option<ArrayOp> {
         | ArrayOp::Cast { .. }
         | ArrayOp::Lookup
         | ArrayOp::Zip(_)
+        | ArrayOp::CodePairs(_)
         | ArrayOp::Select => *op,
         _ => return None,
     })

@@ -93,6 +93,14 @@ fn attributes_read_back_with_their_values() {
         ArrayOp::Quantize { axis: 1, block: 32, to: DType::U16, saturate: false },
         ArrayOp::Triangle { upper: true, k: -7 },
         ArrayOp::Requant(requant),
+        ArrayOp::CodePairs(CodePairs {
+            zip: Zip::Subtract,
+            operands: [Scaled { scale: 0.1, zero: -3 }, Scaled { scale: 1e-7, zero: 255 }],
+            result: Scaled { scale: 0.3, zero: 1 },
+            low: -128,
+            high: 127,
+            to: DType::I8,
+        }),
     ];
     for op in cases {
         round_trip(op);

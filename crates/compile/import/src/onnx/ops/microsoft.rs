@@ -154,7 +154,8 @@ fn qgemm(b: &mut Builder<'_>, call: &Call<'_>) -> Outputs {
         return one(b.mul(&real, &factor)?);
     };
     let factor = b.div(&factor, scale)?;
-    one(rescale(b, &acc, &factor, call.tensor(8)?)?)
+    let axis = acc.rank().saturating_sub(1);
+    one(rescale(b, &acc, &factor, (call.tensor(8)?, axis))?)
 }
 
 /// An LSTM whose weights are integers. Only they are: input and state are not rounded to integers

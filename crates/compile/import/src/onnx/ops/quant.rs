@@ -5,13 +5,12 @@ use super::{
         call::{Call, Outputs, many, one},
         constant,
     },
-    norm::channels,
     window::convolution,
 };
 use crate::network::{Builder, Fault, Narrow, Tensor, emit::dim};
 use plan::{
     ArrayOp,
-    array::{Map, ReduceKind, Zip},
+    array::{Map, ReduceKind, Requant, Rounding, Zip},
 };
 use tensor::DType;
 
@@ -167,13 +166,47 @@ pub(super) fn matmul_integer(b: &mut Builder<'_>, call: &Call<'_>) -> Outputs {
     one(integer_product(b, factors, (call.optional(2)?, call.optional(3)?))?)
 }
 
-/// `acc * factor` as integers of the type of `zero`.
+/// `acc * factor` as integers of the type of `zero`; factors are one number, or vary along `axis`.
 pub(super) fn rescale(
     b: &mut Builder<'_>,
     acc: &Tensor,
     factor: &Tensor,
-    zero: &Tensor,
+    (zero, axis): (&Tensor, usize),
 ) -> Result<Tensor, Fault> {
+    let along = match &factor.dims[..] {
+        [] => true,
+        dims => factor.elements() == 1 || dims.len() == 1 && acc.dims.get(axis) == dims.first(),
+    };
+    let limits = match zero.dtype {
+        DType::I8 => Some((-128, 127)),
+        DType::U8 => Some((0, 255)),
+        _ => None,
+    };
+    if let (true, Some((low, high)), true) = (along, limits, b.is_known(zero))
+        && let [zero_point] = b.ints(zero)?[..]
+        && let Ok(zero_point) = i32::try_from(zero_point)
+    {
+        let factor = plain(b, factor, 0)?;
+        let factor = b.cast(&factor, DType::F64)?;
+        let op = Requant {
+            rounding: Rounding::Fp32Even,
+            axis: dim(axis),
+            zero: zero_point,
+            low,
+            high,
+            to: zero.dtype,
+        };
+        return b.apply(ArrayOp::Requant(op), &[Some(acc), Some(&factor)]);
+    }
+    let factor = match &factor.dims[..] {
+        [n] if axis + 1 < acc.rank() => {
+            let mut dims = vec![1; acc.rank() - axis];
+            dims[0] = *n;
+            b.reshape(factor, &dims)?
+        }
+        _ => factor.clone(),
+    };
+    let factor = &factor;
     let real = b.cast(acc, DType::F32)?;
     let real = b.mul(&real, factor)?;
     let one = b.scalar(DType::F32, 1.0);
@@ -189,7 +222,8 @@ pub(super) fn qlinear_matmul(b: &mut Builder<'_>, call: &Call<'_>) -> Outputs {
     let out_scale = b.cast(call.tensor(6)?, DType::F32)?;
     let factor = b.mul(&x_scale, &y_scale)?;
     let factor = b.div(&factor, &out_scale)?;
-    one(rescale(b, &acc, &factor, call.tensor(7)?)?)
+    let axis = acc.rank().saturating_sub(1);
+    one(rescale(b, &acc, &factor, (call.tensor(7)?, axis))?)
 }
 
 pub(super) fn qlinear_conv(b: &mut Builder<'_>, call: &Call<'_>) -> Outputs {
@@ -200,10 +234,9 @@ pub(super) fn qlinear_conv(b: &mut Builder<'_>, call: &Call<'_>) -> Outputs {
     let operands = [Some(x), Some(w), call.optional(8)?, Some(&x_zero), Some(&w_zero)];
     let acc = b.apply(op, &operands)?;
     let w_scale = plain(b, call.tensor(4)?, 0)?;
-    let w_scale = if w_scale.rank() == 0 { w_scale } else { channels(b, &w_scale, x.rank())? };
     let x_scale = plain(b, call.tensor(1)?, 0)?;
     let out_scale = plain(b, call.tensor(6)?, 0)?;
     let factor = b.mul(&w_scale, &x_scale)?;
     let factor = b.div(&factor, &out_scale)?;
-    one(rescale(b, &acc, &factor, call.tensor(7)?)?)
+    one(rescale(b, &acc, &factor, (call.tensor(7)?, 1))?)
 }

@@ -43,6 +43,8 @@ pub(super) enum Int8 {
     Singles(codes::Singles),
     /// Whole numbers in pairs.
     Pairs(codes::Pairs),
+    /// Codes in pairs.
+    Codes(codes::Codes),
 }
 
 impl Int8 {
@@ -74,6 +76,7 @@ impl Int8 {
                 codes::Dequantise::new(maker, step, out).map(Self::Dequantise)
             }
             ArrayOp::Cast { .. } => codes::Singles::new(step, out).map(Self::Singles),
+            ArrayOp::CodePairs(op) => codes::Codes::new(step, op, maker.plan).map(Self::Codes),
             ArrayOp::Zip(zip) => codes::Pairs::new(*zip, inputs, out).map(Self::Pairs),
             _ => None,
         }
@@ -91,6 +94,7 @@ impl Int8 {
             Self::Dequantise(kernel) => kernel.run(worker, operands, out),
             Self::Singles(kernel) => kernel.run(worker, operands, out),
             Self::Pairs(kernel) => kernel.run(operands, out),
+            Self::Codes(kernel) => kernel.run(worker, operands, out),
         }
     }
 }

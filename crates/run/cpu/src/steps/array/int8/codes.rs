@@ -4,14 +4,18 @@
 
 use super::{Constant, Operands, Place, Worker, bytes, extents, scaling, to};
 use crate::layout::index;
-use crate::pool::Parts;
+use crate::pool::{Parts, Split, Tiles};
 use crate::steps::Maker;
+use crate::steps::array::elementwise::Broadcast;
+use crate::steps::array::facts::Known;
 use crate::steps::array::{Source, row};
-use kernels::int8::codes::{Dequantising, Nearest, Pair, Quantising, lookup, lookup_words, pairs};
+use kernels::int8::codes::{
+    self as bytewise, Dequantising, Nearest, Pair, Quantising, lookup, lookup_words, pairs,
+};
 use kernels::int8::scale::To;
 use kernels::int8::{self, Scale, Word};
-use plan::array::{Requant, Rounding, Zip};
-use plan::{Operand, Step};
+use plan::array::{CodePairs, Requant, Rounding, Zip};
+use plan::{Operand, Plan, Step};
 use tensor::DType;
 
 /// Elements below which dividing work costs more than it saves.
@@ -354,5 +358,61 @@ impl Pairs {
     pub(super) fn run(&self, operands: Operands<'_>, out: &mut [u8]) {
         let (a, b) = (bytes(&operands, 0), bytes(&operands, 1));
         if self.swapped { pairs(self.pair, b, a, out) } else { pairs(self.pair, a, b, out) }
+    }
+}
+
+/// Codes of pairs of bytes, either of which may repeat.
+#[derive(Debug)]
+pub(crate) struct Codes {
+    pair: Pair,
+    op: CodePairs,
+    signed: [bool; 2],
+    to: To,
+    blocks: Broadcast<2>,
+}
+
+/// Codes that one thread takes at a time.
+const CHUNK: usize = 1 << 14;
+
+impl Codes {
+    pub(super) fn new(step: &Step, op: &CodePairs, plan: &Plan) -> Option<Self> {
+        let pair = match op.zip {
+            Zip::Add => Pair::Sum,
+            Zip::Subtract => Pair::Difference,
+            Zip::Multiply => Pair::Product,
+            _ => return None,
+        };
+        let [a, b] = [0, 1].map(|i| Known::of(step.input(i), plan));
+        let (a, b) = (a?, b?);
+        let out = Known::of_slot(&step.output, plan);
+        let signed = [a.dtype == DType::I8, b.dtype == DType::I8];
+        let blocks = Broadcast::new([&a, &b], &out);
+        Some(Self { pair, op: *op, signed, to: to(op.to)?, blocks })
+    }
+
+    pub(super) fn run(&self, worker: &mut Worker<'_, '_>, operands: Operands<'_>, out: &mut [u8]) {
+        let (a, b) = (bytes(&operands, 0), bytes(&operands, 1));
+        let &Self { pair, op, signed, to, .. } = self;
+        let unit = |of: plan::array::Scaled| bytewise::Unit { unit: of.scale, zero: of.zero };
+        let isa = worker.isa;
+        let split = if out.len() < SMALL { Split::Caller } else { Split::Runs(1) };
+        let mut tiles = [Tiles::new(out, self.blocks.block, 1, self.blocks.piece(CHUNK))];
+        worker.team.tiles(&mut tiles, &Parts::none(), split, |_, _, mut tile| {
+            let columns = tile.columns();
+            for row in tile.rows() {
+                let [a_part, b_part] = self.blocks.parts(row, &columns);
+                bytewise::CodePairs {
+                    pair,
+                    operands: [&a[a_part], &b[b_part]],
+                    signed,
+                    units: op.operands.map(unit),
+                    result: unit(op.result),
+                    bounds: (op.low, op.high),
+                    to,
+                    out: tile.row(row),
+                }
+                .run(isa);
+            }
+        });
     }
 }
