@@ -227,8 +227,19 @@ impl<'a, 'h> Importer<'a, 'h> {
             return Ok(Some(value.clone()));
         }
         let Some(tensor) = graph.tensors.get(idx) else { return Ok(None) };
+        if tensor.is_variable
+            && let Some(place) = self.held(graph, idx)
+        {
+            return Ok(Some(self.variables.read(place)?.into()));
+        }
         let constant = constant::constant(self.file, self.model, tensor)?;
         Ok(constant.map(|constant| Array::from(constant).into()))
+    }
+
+    /// The place among the variables of a tensor that outlives a run.
+    pub(super) fn held(&self, graph: &SubGraph<'a>, idx: usize) -> Option<usize> {
+        let first = self.model.subgraphs.first()?;
+        if std::ptr::eq(first, graph) { self.variables.place_of(idx) } else { None }
     }
 
     fn operator(

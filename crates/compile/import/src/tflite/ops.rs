@@ -9,6 +9,7 @@ mod landmarks;
 mod linear;
 mod movement;
 mod quant;
+mod recurrent;
 mod reduce;
 mod shape;
 mod window;
@@ -32,7 +33,7 @@ fn one(value: impl Into<Value>) -> Outputs {
     Ok(vec![value.into()])
 }
 
-/// What imports an operator with graphs of its own.
+/// What imports an operator with graphs of its own, or with variables.
 type Control = for<'a> fn(&mut Importer<'a, '_>, &Call<'a>) -> Result<Vec<Value>, Halt>;
 
 /// What imports an operator.
@@ -57,7 +58,7 @@ pub(super) enum Rule {
     Real(Import),
     /// A composition for all types, quantised ones among them.
     Any(Import),
-    /// What runs other graphs.
+    /// What runs other graphs, or remembers.
     Graphs(Control),
 }
 
@@ -284,6 +285,7 @@ const OPERATORS: &[(&str, Rule)] = &[
     ("LOGICAL_NOT", Rule::Map(Map::Not)),
     ("LOGICAL_OR", Rule::Zip(Zip::Or)),
     ("LOGISTIC", Rule::Map(Map::Sigmoid)),
+    ("LSTM", Graphs(recurrent::lstm)),
     ("LOG_SOFTMAX", Real(reduce::log_softmax)),
     ("MAXIMUM", Rule::Zip(Zip::Maximum)),
     ("MAX_POOL_2D", Real(window::max_pool)),
@@ -316,6 +318,7 @@ const OPERATORS: &[(&str, Rule)] = &[
     ("RESIZE_BILINEAR", Real(window::resize_bilinear)),
     ("RESIZE_NEAREST_NEIGHBOR", Any(window::resize_nearest)),
     ("REVERSE_V2", Any(movement::reverse)),
+    ("RNN", Graphs(recurrent::rnn)),
     ("ROUND", Rule::Map(Map::Round)),
     ("RSQRT", Rule::Map(Map::Rsqrt)),
     ("SELECT", Any(elementwise::select)),
@@ -336,11 +339,14 @@ const OPERATORS: &[(&str, Rule)] = &[
     ("STRIDED_SLICE", Any(movement::strided_slice)),
     ("SUB", Real(elementwise::sub)),
     ("SUM", Rule::Reduce(ReduceKind::Sum)),
+    ("SVDF", Graphs(recurrent::svdf)),
     ("TANH", Rule::Map(Map::Tanh)),
     ("TILE", Any(movement::tile)),
     ("TOPK_V2", Any(reduce::top_k)),
     ("TRANSPOSE", Any(movement::transpose)),
     ("TRANSPOSE_CONV", Real(window::transpose_conv)),
+    ("UNIDIRECTIONAL_SEQUENCE_LSTM", Graphs(recurrent::sequence_lstm)),
+    ("UNIDIRECTIONAL_SEQUENCE_RNN", Graphs(recurrent::sequence_rnn)),
     ("UNPACK", Any(movement::unpack)),
     ("VAR_HANDLE", Graphs(control::variable)),
     ("WHILE", Graphs(control::repeat)),

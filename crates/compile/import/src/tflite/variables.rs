@@ -1,8 +1,8 @@
 //! Variables: what a network of this format remembers from one run to the next.
 //!
-//! They are found in the whole file before anything is imported, and are told apart by container
-//! and name. Their first values come from the graphs of `CALL_ONCE`; one that no such graph writes
-//! begins as zeros. A run takes them as inputs behind the network's own and gives them back as
+//! They are found in the whole file before anything is imported: those that operators name, which are told
+//! apart by container and name, and tensors of the first graph that outlive a run. First values come from
+//! the graphs of `CALL_ONCE`; what no such graph writes begins as zeros. A run takes them as inputs behind the network's own and gives them back as
 //! outputs behind its own, so that whoever runs it decides where they are kept and when they begin
 //! anew. Types and extents never change.
 
@@ -28,9 +28,13 @@ pub struct Variable {
     pub first: Arc<[u8]>,
 }
 
-/// The variables of a file that its operators name, in the order in which they stand there.
+/// The variables of a file: those that its operators name, in the order in which they stand there, then
+/// tensors that are variables themselves, by their places in the first graph.
 #[derive(Debug, Default)]
-pub(super) struct Named<'a>(Vec<(&'a str, &'a str)>);
+pub(super) struct Named<'a> {
+    handles: Vec<(&'a str, &'a str)>,
+    tensors: Vec<(usize, &'a str)>,
+}
 
 impl<'a> Named<'a> {
     /// Finds them. What cannot be read here is told when it is imported.
@@ -45,16 +49,22 @@ impl<'a> Named<'a> {
                 }
             }
         }
-        Self(list)
+        let tensors = model.subgraphs.first().map_or(&[][..], |graph| &graph.tensors);
+        let tensors = tensors.iter().enumerate().filter(|(_, tensor)| tensor.is_variable);
+        Self { handles: list, tensors: tensors.map(|(idx, tensor)| (idx, tensor.name)).collect() }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.0.len()
+        self.handles.len() + self.tensors.len()
     }
 
     fn name(&self, place: usize) -> String {
-        match self.0.get(place) {
-            None => String::new(),
+        match self.handles.get(place) {
+            None => match self.tensors.get(place.saturating_sub(self.handles.len())) {
+                None => String::new(),
+                Some((idx, "")) => format!("state {idx}"),
+                Some((_, name)) => (*name).to_owned(),
+            },
             Some(("", name)) => (*name).to_owned(),
             Some((container, name)) => format!("{container}/{name}"),
         }
@@ -103,8 +113,14 @@ impl<'n, 'a> Variables<'n, 'a> {
     }
 
     pub(super) fn place(&self, container: &str, name: &str) -> Result<usize, Fault> {
-        let found = self.named.0.iter().position(|known| *known == (container, name));
+        let found = self.named.handles.iter().position(|known| *known == (container, name));
         found.ok_or_else(|| Fault::invalid(format!("there is no variable `{name}`")))
+    }
+
+    /// The place of a tensor of the first graph, if it is a variable.
+    pub(super) fn place_of(&self, tensor: usize) -> Option<usize> {
+        let found = self.named.tensors.iter().position(|(idx, _)| *idx == tensor);
+        Some(self.named.handles.len() + found?)
     }
 
     pub(super) fn read(&self, place: usize) -> Result<Tensor, Fault> {
@@ -179,11 +195,19 @@ const VARIABLE_BYTES_MAX: u64 = 1 << 28;
 fn types(network: &Network<'_>) -> BTreeMap<usize, (DType, Shape)> {
     let (model, named) = (network.model, &network.named);
     let mut found = BTreeMap::new();
+    for (place, (idx, _)) in named.tensors.iter().enumerate() {
+        let tensor = model.subgraphs.first().and_then(|graph| graph.tensors.get(*idx));
+        if let Some(tensor) = tensor
+            && let (Some(dtype), Some(dims)) = (tensor.ty.dtype(), Shape::new(&tensor.shape))
+        {
+            found.insert(named.handles.len() + place, (dtype, dims));
+        }
+    }
     for graph in &model.subgraphs {
         let mut holders = BTreeMap::new();
         for operator in operators(model, graph, "VAR_HANDLE") {
             let name = options::variable(&operator.options).ok();
-            let place = name.and_then(|name| named.0.iter().position(|known| *known == name));
+            let place = name.and_then(|name| named.handles.iter().position(|known| *known == name));
             if let (Some(place), Some(Some(idx))) = (place, operator.outputs.first()) {
                 holders.insert(*idx, place);
             }

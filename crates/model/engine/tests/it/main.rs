@@ -14,6 +14,7 @@ mod onnx_file;
 mod packs;
 mod quantised;
 mod same_answer;
+mod tflite_ops;
 
 #[path = "../../../../input/formats/tests/it/raw.rs"]
 #[expect(dead_code, reason = "the flatbuffers of the readers' tests are used alone")]

@@ -1,16 +1,28 @@
 //! Products of real numbers with weights of bytes: each row of the operand is quantised while it
-//! runs, so that the sums are of whole numbers.
+//! runs, so that the sums are of whole numbers. The row of a convolution is a whole image.
 //!
-//! `LiteRT`'s own kernels take the range of a row around zero, XNNPACK from its least to its
-//! greatest number. `TensorFlow` Lite Micro has no such operators; its profile follows `LiteRT`.
+//! `LiteRT`'s own kernels take the range of a row around zero, or from its least to its greatest number
+//! where the file asks for it and where channels have scales of their own; XNNPACK does the latter, with a
+//! rounding of its own. `TensorFlow` Lite Micro has no such operators; its profile follows `LiteRT`.
 
 use super::{
-    super::{super::Profile, Call, Outputs, elementwise::activate, linear, one},
+    super::{
+        super::{
+            Profile,
+            value::{Array, Layout},
+        },
+        Call, Outputs,
+        elementwise::activate,
+        linear, one, window,
+    },
     Target,
 };
 use crate::network::{Builder, Fault, Tensor};
-use formats::tflite::options;
-use plan::array::{Map, ReduceKind, Rounding, Zip};
+use formats::tflite::options::{self, Activation};
+use plan::{
+    ArrayOp,
+    array::{Map, ReduceKind, Rounding, Zip},
+};
 use tensor::DType;
 
 /// Whether real numbers stand beside weights of bytes.
@@ -44,6 +56,48 @@ impl Rows {
             Target { rounding: Rounding::SingleAway, zero: 0, range: (-127, 127), to: DType::I8 };
         let codes = target.scale(b, &scaled, 0, &[1.0])?;
         Ok(Self { codes, scale: b.div(&range, &steps)?, zero: None })
+    }
+
+    /// From the least to the greatest number of each row in 255 steps, halves away from zero.
+    fn with_zero(b: &mut Builder<'_>, x: &Tensor) -> Result<Self, Fault> {
+        let least = b.reduce(ReduceKind::Min, x, &[1], true)?;
+        let greatest = b.reduce(ReduceKind::Max, x, &[1], true)?;
+        let (least, greatest) = (b.cast(&least, DType::F64)?, b.cast(&greatest, DType::F64)?);
+        let least = b.with(Zip::Minimum, &least, 0.0)?;
+        let greatest = b.with(Zip::Maximum, &greatest, 0.0)?;
+        let nothing = b.zip(Zip::Equal, &least, &greatest)?;
+        let range = b.sub(&greatest, &least)?;
+        let scale = b.with(Zip::Divide, &range, 255.0)?;
+        let unit = b.scalar(DType::F64, 1.0);
+        let scale = b.select(&nothing, &unit, &scale)?;
+        let (low, high) = (b.div(&least, &scale)?, b.div(&greatest, &scale)?);
+        let (lowest, highest) = (b.scalar(DType::F64, -128.0), b.scalar(DType::F64, 127.0));
+        let (from_low, from_high) = (b.sub(&lowest, &low)?, b.sub(&highest, &high)?);
+        // The end of the range that stands nearer to 0 decides.
+        let (low, high) = (b.map(Map::Abs, &low)?, b.map(Map::Abs, &high)?);
+        let (low, high) = (b.with(Zip::Add, &low, 128.0)?, b.with(Zip::Add, &high, 127.0)?);
+        let by_least = b.zip(Zip::Less, &low, &high)?;
+        let zero = b.select(&by_least, &from_low, &from_high)?;
+        let zero = b.cast(&zero, DType::F32)?;
+        let codes =
+            Target { rounding: Rounding::SingleAway, zero: 0, range: (-128, 127), to: DType::I8 };
+        let whole = Target { to: DType::I32, ..codes };
+        let zero = whole.scale(b, &zero, 0, &[1.0])?;
+        let scale = b.cast(&scale, DType::F32)?;
+        let per_unit = b.map(Map::Reciprocal, &scale)?;
+        let scaled = b.mul(x, &per_unit)?;
+        let moved = b.cast(&zero, DType::F32)?;
+        let moved = b.add(&scaled, &moved)?;
+        Ok(Self { codes: codes.scale(b, &moved, 0, &[1.0])?, scale, zero: Some(zero) })
+    }
+
+    /// As a profile's runtime has it.
+    fn of(b: &mut Builder<'_>, x: &Tensor, profile: Profile, zero: bool) -> Result<Self, Fault> {
+        match (profile, zero) {
+            (Profile::Xnnpack, _) => Self::from_least(b, x),
+            (Profile::Tflm | Profile::Reference, true) => Self::with_zero(b, x),
+            (Profile::Tflm | Profile::Reference, false) => Self::around_zero(b, x),
+        }
     }
 
     /// From the least to the greatest number of each row in 255 steps, halves to even.
@@ -101,7 +155,7 @@ pub(super) fn fully_connected(b: &mut Builder<'_>, call: &Call<'_>) -> Outputs {
     let (rows, dims) = linear::connected(&x.dims, &w.dims, options.keep_num_dims)?;
     let x = b.reshape(&x, &rows)?;
     let quick = call.profile == Profile::Xnnpack;
-    let rows = if quick { Rows::from_least(b, &x)? } else { Rows::around_zero(b, &x)? };
+    let rows = Rows::of(b, &x, call.profile, options.asymmetric_inputs)?;
     let turned = b.swap(&w, 0, 1)?;
     let mut sums = b.matmul(&rows.codes, &turned)?;
     if let Some(zero) = &rows.zero {
@@ -134,4 +188,86 @@ pub(super) fn fully_connected(b: &mut Builder<'_>, call: &Call<'_>) -> Outputs {
     };
     result = activate(b, result, options.activation)?;
     one(b.reshape(&result, &dims)?)
+}
+
+/// A convolution of each image, with weights in this order as `[outputs, channels, h, w]`.
+pub(super) fn convolve(
+    b: &mut Builder<'_>,
+    call: &Call<'_>,
+    over: impl Fn(&Call<'_>, u64) -> Result<window::Window, Fault>,
+    (order, activation): ([usize; 4], Activation),
+) -> Outputs {
+    let x = call.array(0)?.first(b)?;
+    let (channels, space) = window::image(&x)?;
+    let (conv, _) = over(call, channels)?.over(space)?;
+    let w = call.tensor(b, 1)?;
+    let w = b.transpose(&w, &order)?;
+    let scales = scales(b, call, DType::F32)?;
+    let per_channel = scales.elements() > 1;
+    let along = |b: &mut Builder<'_>, x: &Tensor| b.reshape(x, &[x.elements(), 1, 1]);
+    let scales = along(b, &scales)?;
+    let bias = call.optional(2)?.map(|bias| bias.tensor(b)).transpose()?;
+    let bias = bias.map(|bias| along(b, &bias)).transpose()?;
+    let mut images = Vec::new();
+    for image in 0..x.dims[0] {
+        let one = b.slice(&x, 0, image, 1, 1)?;
+        let row = b.reshape(&one, &[1, one.elements()])?;
+        let rows = Rows::of(b, &row, call.profile, per_channel)?;
+        let codes = b.reshape(&rows.codes, &one.dims)?;
+        let zero = match &rows.zero {
+            Some(zero) => {
+                let zero = b.cast(zero, DType::I8)?;
+                Some(b.reshape(&zero, &[])?)
+            }
+            None => None,
+        };
+        let sums = b.apply(
+            ArrayOp::Conv(conv),
+            &[Some(&codes), Some(&w), None, zero.as_ref()][..if zero.is_some() { 4 } else { 2 }],
+        )?;
+        let sums = b.cast(&sums, DType::F32)?;
+        let scale = b.reshape(&rows.scale, &[1, 1, 1])?;
+        let scale = b.mul(&scales, &scale)?;
+        let mut real = b.mul(&sums, &scale)?;
+        if let Some(bias) = &bias {
+            real = b.add(&real, bias)?;
+        }
+        images.push(activate(b, real, activation)?);
+    }
+    one(Array::new(Layout::First, b.concat(&images, 0)?))
+}
+
+/// Products of matrices, the left ones of real numbers.
+pub(super) fn batch_matmul(b: &mut Builder<'_>, call: &Call<'_>) -> Outputs {
+    let options = options::BatchMatmul::read(call.options())?;
+    let (mut x, mut w) = (call.tensor(b, 0)?, call.tensor(b, 1)?);
+    for (operand, turned) in [(&mut x, options.transpose_left), (&mut w, options.transpose_right)] {
+        let rank = operand.rank();
+        if rank < 2 {
+            return Err(Fault::invalid(format!("matrices of {}", operand.dims)));
+        }
+        if turned {
+            *operand = b.swap(operand, rank - 2, rank - 1)?;
+        }
+    }
+    let (width, mut by_row) = (x.dims.last(), x.dims.to_vec());
+    let row = b.reshape(&x, &[x.elements().checked_div(width).unwrap_or(0), width])?;
+    let rows = Rows::of(b, &row, call.profile, options.asymmetric_inputs)?;
+    if let Some(last) = by_row.last_mut() {
+        *last = 1;
+    }
+    let codes = b.reshape(&rows.codes, &x.dims)?;
+    let mut sums = b.matmul(&codes, &w)?;
+    if let Some(zero) = &rows.zero {
+        let wide = b.cast(&w, DType::I32)?;
+        let columns = b.reduce(ReduceKind::Sum, &wide, &[w.rank() - 2], true)?;
+        let zero = b.reshape(zero, &by_row)?;
+        let moved = b.mul(&zero, &columns)?;
+        sums = b.sub(&sums, &moved)?;
+    }
+    let sums = b.cast(&sums, DType::F32)?;
+    let scales = scales(b, call, DType::F32)?;
+    let scale = b.reshape(&rows.scale, &by_row)?;
+    let scale = b.mul(&scale, &scales)?;
+    one(b.mul(&sums, &scale)?)
 }

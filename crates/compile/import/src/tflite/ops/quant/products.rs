@@ -96,6 +96,9 @@ fn convolve(
     over: impl Fn(&Call<'_>, u64) -> Result<window::Window, Fault>,
     (order, activation): ([usize; 4], Activation),
 ) -> Outputs {
+    if hybrid::is_hybrid(call)? {
+        return hybrid::convolve(b, call, over, (order, activation));
+    }
     let (real, to) = (input(call, 0)?, output(call)?);
     let x = call.array(0)?.first(b)?;
     let (channels, space) = window::image(&x)?;
@@ -234,6 +237,9 @@ fn product(
 }
 
 pub(super) fn batch_matmul(b: &mut Builder<'_>, call: &Call<'_>) -> Outputs {
+    if hybrid::is_hybrid(call)? {
+        return hybrid::batch_matmul(b, call);
+    }
     let options = options::BatchMatmul::read(call.options())?;
     let (real, to) = (input(call, 0)?, output(call)?);
     let (mut x, mut y) = (call.tensor(b, 0)?, call.tensor(b, 1)?);
