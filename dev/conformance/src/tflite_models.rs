@@ -81,7 +81,7 @@ fn compare(model: &Model, path: &Path) -> anyhow::Result<Option<String>> {
         arrays.push(pattern(bound.dtype, &bound.dims, place)?);
     }
     let planned = network.plan(&shapes)?;
-    for text in &planned.before {
+    for text in planned.before.iter().chain(&planned.graphs) {
         match graph::text::parse(text) {
             Ok(again) if graph::text::print(&again) == *text => {}
             Ok(_) => return Ok(Some("its graph's text reads as another graph".into())),

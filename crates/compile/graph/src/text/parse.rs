@@ -1,7 +1,10 @@
 //! Reads the text form; every line is checked as it is read.
+//!
+//! Numbers of values may be left out and need not ascend: passes leave gaps, and write what they replace
+//! under new numbers.
 
 use super::attributes::{self, Attributes};
-use crate::{Graph, Input, Type, ValueId};
+use crate::{Graph, Input, Node, Type, ValueId};
 use alloc::{
     format,
     string::{String, ToString},
@@ -21,22 +24,57 @@ pub struct ParseError {
     pub reason: String,
 }
 
+/// How far the number of a value may lie beyond those before it.
+const GAP_MAX: usize = 1 << 16;
+
+/// A graph that is being read.
+#[derive(Default)]
+struct Reader {
+    graph: Graph,
+    /// Whether each value is there; the others are numbers that were passed over.
+    known: Vec<bool>,
+}
+
 /// Reads the text form.
 ///
 /// # Errors
 /// The first line that is malformed or breaks an operator's rule.
 pub fn parse(text: &str) -> Result<Graph, ParseError> {
-    let mut graph = Graph::default();
+    let mut reader = Reader::default();
     for (i, line) in text.lines().enumerate() {
         let content = without_comment(line).trim();
         if !content.is_empty() {
-            read_line(&mut graph, content).map_err(|reason| ParseError { line: i + 1, reason })?;
+            read_line(&mut reader, content).map_err(|reason| ParseError { line: i + 1, reason })?;
         }
     }
-    Ok(graph)
+    Ok(reader.graph)
 }
 
-fn read_line(graph: &mut Graph, line: &str) -> Result<(), String> {
+impl Reader {
+    /// Makes room for a value of this number, which must be new.
+    fn claim(&mut self, value: ValueId) -> Result<(), String> {
+        let (place, len) = (value.index(), self.known.len());
+        if self.known.get(place) == Some(&true) {
+            return Err(format!("{value} is there already"));
+        }
+        if place > len + GAP_MAX {
+            return Err(format!("{value} is far beyond v{len}"));
+        }
+        let nothing = Type { dtype: DType::F32, dims: Vec::new() };
+        self.known.resize(len.max(place + 1), false);
+        self.graph.values.resize(len.max(place + 1), nothing);
+        self.known[place] = true;
+        Ok(())
+    }
+
+    /// Whether a value is there.
+    fn has(&self, value: ValueId) -> bool {
+        self.known.get(value.index()) == Some(&true)
+    }
+}
+
+fn read_line(reader: &mut Reader, line: &str) -> Result<(), String> {
+    let graph = &mut reader.graph;
     let (head, rest) = line.split_once(' ').ok_or("one word is no line")?;
     let mut words = Words { rest: rest.trim() };
     match head {
@@ -73,29 +111,29 @@ fn read_line(graph: &mut Graph, line: &str) -> Result<(), String> {
             nothing_left(&a)?;
         }
         "input" => {
-            words.id('v', graph.values.len())?;
+            let value = value_id(words.next()?)?;
             let name = words.quoted()?;
             let dtype = dtype(words.next()?)?;
             let dims = words.list::<DimText>()?.into_iter().map(|dim| dim.0).collect();
-            graph.input(&name, Type { dtype, dims });
+            reader.claim(value)?;
+            reader.graph.values[value.index()] = Type { dtype, dims };
+            reader.graph.inputs.push((name, value));
         }
         "output" => {
             let value = value_id(words.next()?)?;
             let name = words.quoted()?;
-            if value.index() >= graph.values.len() {
+            if !reader.has(value) {
                 return Err(format!("{value} does not exist"));
             }
-            graph.output(&name, value);
+            reader.graph.output(&name, value);
         }
-        _ => read_node(graph, head, words)?,
+        _ => read_node(reader, head, words)?,
     }
     Ok(())
 }
 
-fn read_node(graph: &mut Graph, result: &str, mut words: Words<'_>) -> Result<(), String> {
-    if value_id(result)?.index() != graph.values.len() {
-        return Err(format!("the next value is v{}, not {result}", graph.values.len()));
-    }
+fn read_node(reader: &mut Reader, result: &str, mut words: Words<'_>) -> Result<(), String> {
+    let output = value_id(result)?;
     words.rest = words.rest.strip_prefix("= ").ok_or("`=` is missing")?;
     let (name, rest) = words.rest.split_once('(').ok_or("`(` is missing")?;
     let (list, rest) = rest.split_once(')').ok_or("`)` is missing")?;
@@ -117,7 +155,17 @@ fn read_node(graph: &mut Graph, result: &str, mut words: Words<'_>) -> Result<()
     let mut list = words.attributes()?;
     let op = attributes::op(name, &mut list)?;
     nothing_left(&list)?;
-    graph.push(op, inputs, layer).map_err(|error| error.to_string())?;
+    for input in &inputs {
+        if let Input::Value(value) = *input
+            && !reader.has(value)
+        {
+            return Err(format!("{value} does not exist"));
+        }
+    }
+    let ty = crate::ops::infer(&reader.graph, &op, &inputs).map_err(|error| error.to_string())?;
+    reader.claim(output)?;
+    reader.graph.values[output.index()] = ty;
+    reader.graph.nodes.push(Node { op, inputs, output, layer });
     Ok(())
 }
 

@@ -73,6 +73,8 @@ fn passes_make_of_graphs_what_the_files_say() {
         assert!(fired.len() == 1 && fired[0].times > 0, "{}: {fired:?}", pass.name);
         assert_eq!(verify(&graph), Ok(()), "{} after", pass.name);
         let have = text::print(&graph);
+        let again = text::parse(&have).unwrap_or_else(|e| panic!("{} after: {e}", pass.name));
+        assert_eq!((verify(&again), text::print(&again)), (Ok(()), have.clone()), "{}", pass.name);
         if std::env::var_os("LEDGE_BLESS").is_some() {
             std::fs::write(&path, format!("{before}\n---\n{have}")).expect("the file is ours");
         } else {

@@ -18,9 +18,11 @@ fn the_text_form_reads_back_to_an_equal_graph() {
 fn a_broken_line_is_named_with_its_reason() {
     let cases = [
         ("v6 = linear(v5, w2)", "v6 = linear(v5, w8)", "must have shape [outputs, 64]"),
-        ("v6 = linear(v5, w2)", "v6 = linear(v99, w2)", "operand 0 must be a value"),
+        ("v6 = linear(v5, w2)", "v6 = linear(v99, w2)", "v99 does not exist"),
         ("v6 = linear(v5, w2)", "v6 = linear(v5)", "operand 1 must be a weight"),
-        ("v6 = linear(v5, w2)", "v7 = linear(v5, w2)", "the next value is v6"),
+        ("v6 = linear(v5, w2)", "v5 = linear(v5, w2)", "v5 is there already"),
+        ("v6 = linear(v5, w2)", "v90000 = linear(v5, w2)", "v90000 is far beyond v6"),
+        ("v6 = linear(v5, w2)", "v60 = linear(v5, w2)", "v6 does not exist"),
         ("v6 = linear", "v6 = lineal", "there is no operator `lineal`"),
         ("kind=rms", "kind=rms kind=rms", "kind= does not belong here"),
         ("heads=4", "heads=3", "3 query heads are no multiple of 2"),
