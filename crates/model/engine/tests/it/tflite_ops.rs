@@ -1,4 +1,4 @@
-//! TFLite networks of one operator give what LiteRT's reference kernels give, run after run.
+//! TFLite networks of one operator give what `LiteRT`'s reference kernels give, run after run.
 //!
 //! `goldens/tflite` holds them; `goldens.toml` there says how they were made.
 
