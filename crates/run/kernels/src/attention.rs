@@ -7,10 +7,11 @@
 //! Promise: pages begin at absolute multiples of 64 and segments at multiples of 512 positions; a
 //! query visits its pages in ascending order, [`Partial`]s of segments are merged in ascending
 //! order, and positions that it may not see are skipped. Hence a query's result has the same bits
-//! however a prompt is cut and the work divided. Follows Milakov and Gimelshein 2018 for the softmax
-//! and Dao et al. 2022 for the blocks.
+//! however a prompt is cut and the work divided. Shares below 2^-64 of a page's largest or of an
+//! earlier one count as nothing: sums that underflow are slow. Follows Milakov and Gimelshein 2018
+//! for the softmax and Dao et al. 2022 for the blocks.
 
-use crate::exp::{exp, tanh};
+use crate::exp::{share, tanh};
 use crate::isa::{Isa, Kernel, LANES, Scalar, Simd};
 use core::ops::Range;
 use tensor::F16;
@@ -19,7 +20,7 @@ use tensor::cast::{to_bytes, to_bytes_mut};
 pub mod bytes;
 mod page;
 
-use page::{Page, Unpacked};
+use page::{Page, Seen, Unpacked};
 
 /// Positions of a page.
 pub const PAGE: usize = 64;
@@ -229,8 +230,8 @@ impl<'a> Partial<'a> {
         if let Some(sink) = sink {
             let old = self.max[query];
             let max = if sink > old { sink } else { old };
-            keep = exp_of(Scalar, old - max);
-            sum = sum * keep + exp_of(Scalar, sink - max);
+            keep = share_of(Scalar, old - max);
+            sum = sum * keep + share_of(Scalar, sink - max);
         }
         let values = &self.values[query * out.len()..];
         for (out, value) in out.iter_mut().zip(values) {
@@ -269,6 +270,15 @@ pub struct Queries<'a> {
     pub first: usize,
     /// What each token sees.
     pub sight: Sight,
+}
+
+impl Queries<'_> {
+    /// Whether token `token` sees a position of page `at`.
+    #[inline(always)]
+    fn see(&self, token: usize, at: usize) -> bool {
+        let seen = self.sight.from(self.first + token);
+        !overlap(&seen, &(at * PAGE..(at + 1) * PAGE)).is_empty()
+    }
 }
 
 /// Numbers of scratch that [`attend`] needs for so many queries.
@@ -313,38 +323,33 @@ impl<T: Stored> Kernel for Attend<'_, '_, '_, T> {
         let Self { scores, head, queries, segments, scratch, total } = self;
         let width = queries.group * head.head_dim;
         let tokens = queries.elements.len() / width;
-        let last = queries.first + tokens - 1;
         let (unpacked, rest) = scratch.split_at_mut(Unpacked::len(head.head_dim, head.v_head_dim));
         let mut unpacked = Unpacked::of(unpacked);
-        let some = queries.sight.from(queries.first).start..queries.sight.from(last).end;
-        let every = queries.sight.from(last).start..queries.sight.from(queries.first).end;
         for segment in segments {
             let mut partial = Partial::of(rest, tokens * queries.group, head.v_head_dim);
             partial.clear();
             for at in segment * SEGMENT / PAGE..(segment + 1) * SEGMENT / PAGE {
-                let positions = at * PAGE..(at + 1) * PAGE;
-                let seen = overlap(&positions, &some);
-                if seen.is_empty() {
+                // Tokens that see some of the page are neighbours.
+                let (mut from, mut to) = (0, tokens);
+                while from < to && !queries.see(from, at) {
+                    from += 1;
+                }
+                while from < to && !queries.see(to - 1, at) {
+                    to -= 1;
+                }
+                if from == to {
                     continue;
                 }
-                let page = Page::of(head, &seen);
+                let page = Page::of(head, at);
+                let (group, sight) = (queries.group, queries.sight);
+                let seen = Seen { begin: at * PAGE, first: queries.first + from, group, sight };
+                let elements = &queries.elements[from * width..to * width];
+                let mut into = partial.part(from * group, (to - from) * group);
                 // Halves are widened once for all tokens, where there are more than a few.
-                let few = T::PLAIN || tokens * queries.group <= FEW;
-                let wide = if few { None } else { Some(unpacked.fill(s, &page)) };
-                // Where all tokens see the same, they are taken together; else token by token.
-                let step = if overlap(&positions, &every) == seen { tokens } else { 1 };
-                for token in (0..tokens).step_by(step) {
-                    let own = queries.sight.from(queries.first + token);
-                    let seen = if step == 1 { overlap(&positions, &own) } else { seen.clone() };
-                    if !seen.is_empty() {
-                        let elements = &queries.elements[token * width..][..step * width];
-                        let first = token * queries.group;
-                        let mut into = partial.part(first, step * queries.group);
-                        match &wide {
-                            Some(page) => page.all(s, scores, elements, &seen, &mut into),
-                            None => page.all(s, scores, elements, &seen, &mut into),
-                        }
-                    }
+                if T::PLAIN || tokens * group <= FEW {
+                    page.all(s, scores, elements, seen, &mut into);
+                } else {
+                    unpacked.fill(s, &page).all(s, scores, elements, seen, &mut into);
                 }
             }
             merge(s, total, &partial);
@@ -367,31 +372,41 @@ impl Kernel for Merge<'_, '_> {
     }
 }
 
-/// `e^x` of one number.
+/// `e^x` of one number, as a share.
 #[inline(always)]
-fn exp_of<S: Simd>(s: S, x: f32) -> f32 {
+fn share_of<S: Simd>(s: S, x: f32) -> f32 {
     let mut out = [0.0; LANES];
-    s.store(exp(s, s.splat(x)), &mut out);
+    s.store(share(s, s.splat(x)), &mut out);
     out[0]
 }
 
 /// Adds the sums of later positions.
 #[inline(always)]
 fn merge<S: Simd>(s: S, into: &mut Partial<'_>, later: &Partial<'_>) {
-    let width = into.values.len() / into.max.len();
-    for query in 0..into.max.len() {
-        // An exact zero: a query that saw nothing there.
-        if later.sum[query] == 0.0 {
-            continue;
+    let (count, width) = (into.max.len(), into.values.len() / into.max.len());
+    for first in (0..count).step_by(LANES) {
+        let last = count.min(first + LANES);
+        let (mut max, mut keep, mut add) = ([0.0; LANES], [0.0; LANES], [0.0; LANES]);
+        for query in first..last {
+            let (old, new) = (into.max[query], later.max[query]);
+            let most = if new > old { new } else { old };
+            let i = query - first;
+            (max[i], keep[i], add[i]) = (most, old - most, new - most);
         }
-        let (old, new) = (into.max[query], later.max[query]);
-        let max = if new > old { new } else { old };
-        let (keep, add) = (exp_of(s, old - max), exp_of(s, new - max));
-        into.max[query] = max;
-        into.sum[query] = later.sum[query] * add + into.sum[query] * keep;
-        let values = &mut into.values[query * width..][..width];
-        for (value, later) in values.iter_mut().zip(&later.values[query * width..]) {
-            *value = *later * add + *value * keep;
+        s.store(share(s, s.load(&keep)), &mut keep);
+        s.store(share(s, s.load(&add)), &mut add);
+        for query in first..last {
+            // An exact zero: a query that saw nothing there.
+            if later.sum[query] == 0.0 {
+                continue;
+            }
+            let (keep, add) = (keep[query - first], add[query - first]);
+            into.max[query] = max[query - first];
+            into.sum[query] = later.sum[query] * add + into.sum[query] * keep;
+            let values = &mut into.values[query * width..][..width];
+            for (value, later) in values.iter_mut().zip(&later.values[query * width..]) {
+                *value = *later * add + *value * keep;
+            }
         }
     }
 }

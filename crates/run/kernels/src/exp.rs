@@ -42,6 +42,10 @@ fn with_sign<S: Simd>(s: S, x: S::F, sign: S::F) -> S::F {
     s.of_bits(s.or_i(s.and_i(s.bits(x), s.splat_i(MAGNITUDE)), sign))
 }
 
+/// Taylor's row: |r| <= 0.347, so the first term left out is below 6e-9.
+const EXP_ROW: [f32; 8] =
+    [1.0 / 5040.0, 1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0];
+
 /// `e^x`: infinite above 88.73, zero below -103.98, gradual underflow between.
 #[inline(always)]
 pub fn exp<S: Simd>(s: S, x: S::F) -> S::F {
@@ -50,13 +54,24 @@ pub fn exp<S: Simd>(s: S, x: S::F) -> S::F {
     let shifted = s.fma(x, s.splat(LOG2_E), s.splat(MAGIC));
     let n = s.sub(shifted, s.splat(MAGIC));
     let r = s.fnma(n, s.splat(LN2_LOW), s.fnma(n, s.splat(LN2_HIGH), x));
-    // Taylor's row: |r| <= 0.347, so the first term left out is below 6e-9.
-    let row = [1.0 / 5040.0, 1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0];
-    let p = polynomial(s, r, row);
-    // 2^n in two factors, as n reaches from -152 to 128.
-    let n = s.sub_i(s.bits(shifted), s.splat_i(MAGIC.to_bits().cast_signed()));
-    let half = s.shr_i(n, 1);
-    s.mul(s.mul(p, power_of_two(s, half)), power_of_two(s, s.sub_i(n, half)))
+    s.times_power(polynomial(s, r, EXP_ROW), n)
+}
+
+/// `e^x` for `x <= 0`, but zero below -44.5: shares of a sum whose largest is 1, of which less than
+/// 2^-64 changes nothing. Such numbers and their products would underflow, which takes some
+/// processors hundreds of cycles each.
+#[inline(always)]
+pub(crate) fn share<S: Simd>(s: S, x: S::F) -> S::F {
+    let least = s.splat(-44.5);
+    // NaN passes both.
+    let near = s.max(least, x);
+    let shifted = s.fma(near, s.splat(LOG2_E), s.splat(MAGIC));
+    let n = s.sub(shifted, s.splat(MAGIC));
+    let r = s.fnma(n, s.splat(LN2_LOW), s.fnma(n, s.splat(LN2_HIGH), near));
+    let p = polynomial(s, r, EXP_ROW);
+    // The sum's low bits are n; what is above them falls out on the way up.
+    let power = s.of_bits(s.shl_i(s.add_i(s.bits(shifted), s.splat_i(127)), 23));
+    s.select_lt(x, least, s.splat(0.0), s.mul(p, power))
 }
 
 /// `2^n` for n from -126 to 127.

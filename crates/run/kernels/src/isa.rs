@@ -377,6 +377,18 @@ pub trait Simd: Copy {
     fn anchored(self, acc: Self::I, scale: Self::F, offset: Self::F) -> Self::F {
         self.fma(self.of_bits(acc), scale, offset)
     }
+    /// `a · 2ⁿ`, rounded once, for whole `n` from −252 to 254 and `a` from ½ to 2.
+    #[inline(always)]
+    fn times_power(self, a: Self::F, n: Self::F) -> Self::F {
+        // In two factors, as one reaches from -126 to 127; the first product is exact.
+        let n = self.trunc_to_i(n);
+        let half = self.shr_i(n, 1);
+        let rest = self.sub_i(n, half);
+        let bias = self.splat_i(127);
+        let half = self.of_bits(self.shl_i(self.add_i(half, bias), 23));
+        let rest = self.of_bits(self.shl_i(self.add_i(rest, bias), 23));
+        self.mul(self.mul(a, half), rest)
+    }
     /// `a` where `a > b`, else `b` (also where one is NaN).
     fn max(self, a: Self::F, b: Self::F) -> Self::F;
     /// `a` where `a < b`, else `b` (also where one is NaN).

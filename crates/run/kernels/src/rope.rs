@@ -40,18 +40,21 @@ impl Kernel for Turn<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, _: S) {
         let (cosines, sines) = self.angles.split_at(self.angles.len() / 2);
+        let sines = &sines[..cosines.len()];
         for head in self.row.chunks_exact_mut(self.head_dim) {
             let head = &mut head[..self.angles.len()];
             match self.pairs {
                 Pairs::Interleaved => {
+                    let (pairs, _) = head.as_chunks_mut::<2>();
+                    let pairs = &mut pairs[..cosines.len()];
                     for i in 0..cosines.len() {
-                        let (a, b) = (head[2 * i], head[2 * i + 1]);
-                        head[2 * i] = a * cosines[i] - b * sines[i];
-                        head[2 * i + 1] = a * sines[i] + b * cosines[i];
+                        let [a, b] = pairs[i];
+                        pairs[i] = [a * cosines[i] - b * sines[i], a * sines[i] + b * cosines[i]];
                     }
                 }
                 Pairs::Half => {
                     let (low, high) = head.split_at_mut(cosines.len());
+                    let high = &mut high[..low.len()];
                     for i in 0..cosines.len() {
                         let (a, b) = (low[i], high[i]);
                         low[i] = a * cosines[i] - b * sines[i];

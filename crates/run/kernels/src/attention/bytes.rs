@@ -16,7 +16,7 @@
 
 use super::{PAGE, PANEL, PANELS};
 use super::{Partial, Queries, SEGMENT, Scores, merge, overlap};
-use crate::exp::{exp, tanh};
+use crate::exp::{share, tanh};
 use crate::isa::{Isa, Kernel, LANES, Simd, UpTo};
 use core::ops::Range;
 use tensor::F16;
@@ -490,7 +490,7 @@ impl Tile<'_, '_> {
             let scales = self.head.page(self.pages.start + at).value_scales;
             let mut weighed = [s.splat(0.0); PANELS];
             for p in 0..PANELS {
-                let share = exp(s, s.sub(s.load(&page[p]), most));
+                let share = share(s, s.sub(s.load(&page[p]), most));
                 sums[p] = s.add(sums[p], share);
                 weighed[p] = s.mul(share, s.load_f16(&scales[p]));
             }

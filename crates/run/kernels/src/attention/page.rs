@@ -5,13 +5,60 @@
 //! once to numbers beside each other. Every query's sums are the same sequence of operations,
 //! whichever queries it is taken with and wherever the numbers come from.
 
-use super::{Head, LANES, PAGE, PANEL, PANELS, Partial, Scores, Stored, load_some, overlap};
-use super::{exp, stored_some, tanh};
+use super::{Head, LANES, PAGE, PANEL, PANELS, Partial, Scores, Sight, Stored};
+use super::{load_some, overlap, share, stored_some, tanh};
 use crate::isa::Simd;
 use core::ops::Range;
 
 /// Queries that are taken together at most.
 const QUERIES: usize = 4;
+
+/// The positions of a page, counted from its first.
+const POSITIONS: [[f32; PANEL]; PANELS] = {
+    let mut all = [[0.0; PANEL]; PANELS];
+    let mut i = 0;
+    while i < PAGE {
+        all[i / PANEL][i % PANEL] = i as f32;
+        i += 1;
+    }
+    all
+};
+
+/// What some queries see of a page.
+#[derive(Clone, Copy)]
+pub(super) struct Seen {
+    /// The first position of the page.
+    pub(super) begin: usize,
+    /// The position of the first query's token.
+    pub(super) first: usize,
+    /// Queries of a token.
+    pub(super) group: usize,
+    /// What a token sees.
+    pub(super) sight: Sight,
+}
+
+impl Seen {
+    /// What query `query` sees, counted from the page's first position.
+    #[inline(always)]
+    fn of(self, query: usize) -> Range<usize> {
+        let own = self.sight.from(self.first + query / self.group);
+        let seen = overlap(&own, &(self.begin..self.begin + PAGE));
+        if seen.is_empty() { 0..0 } else { seen.start - self.begin..seen.end - self.begin }
+    }
+}
+
+/// What `N` queries see of a page: each, one at least, and all of them.
+struct Spans<const N: usize> {
+    each: [Range<usize>; N],
+    any: Range<usize>,
+    every: Range<usize>,
+}
+
+/// The least range that holds two.
+#[inline(always)]
+fn around(a: &Range<usize>, b: &Range<usize>) -> Range<usize> {
+    a.start.min(b.start)..a.end.max(b.end)
+}
 
 /// Keys and values of one page.
 pub(super) struct Page<'a, T> {
@@ -61,39 +108,36 @@ impl<'a> Unpacked<'a> {
 }
 
 impl<'a, T: Stored> Page<'a, T> {
-    /// The page of a head that holds the positions `seen`.
-    pub(super) fn of(head: &Head<'a, T>, seen: &Range<usize>) -> Self {
+    /// Page `at` of a head.
+    pub(super) fn of(head: &Head<'a, T>, at: usize) -> Self {
         let Head { head_dim, v_head_dim: width, .. } = *head;
-        let at = seen.start / PAGE;
         let keys = &head.keys[at * PAGE * head_dim..][..PAGE * head_dim];
         let values = &head.values[at * PAGE * width..][..PAGE * width];
         Self { keys, values, head_dim, width, stride: width }
     }
 
-    /// Adds the positions `seen`, all of this page, to the sums of all `queries`, `[n, head_dim]`.
+    /// Adds the positions that each of `queries`, `[n, head_dim]`, sees to its sums.
     #[inline(always)]
     pub(super) fn all<S: Simd>(
         &self,
         s: S,
         scores: Scores,
         queries: &[f32],
-        seen: &Range<usize>,
+        seen: Seen,
         into: &mut Partial<'_>,
     ) {
-        let begin = seen.start / PAGE * PAGE;
-        let seen = seen.start - begin..(seen.end - begin).min(PAGE);
         let count = into.max.len();
         let mut from = 0;
         while from < count {
             let q = &queries[from * self.head_dim..];
             from += if S::TILE >= 8 && count - from >= 4 {
-                self.some::<S, 4>(s, scores, q, &seen, into, from)
+                self.some::<S, 4>(s, scores, q, seen, into, from)
             } else if S::TILE >= 8 && count - from == 3 {
-                self.some::<S, 3>(s, scores, q, &seen, into, from)
+                self.some::<S, 3>(s, scores, q, seen, into, from)
             } else if count - from >= 2 {
-                self.some::<S, 2>(s, scores, q, &seen, into, from)
+                self.some::<S, 2>(s, scores, q, seen, into, from)
             } else {
-                self.some::<S, 1>(s, scores, q, &seen, into, from)
+                self.some::<S, 1>(s, scores, q, seen, into, from)
             };
         }
     }
@@ -105,25 +149,33 @@ impl<'a, T: Stored> Page<'a, T> {
         s: S,
         scores: Scores,
         q: &[f32],
-        seen: &Range<usize>,
+        seen: Seen,
         into: &mut Partial<'_>,
         from: usize,
     ) -> usize {
+        let mut each = [const { 0..0 }; N];
+        let (mut any, mut every) = (0..PAGE, 0..PAGE);
+        for n in 0..N {
+            each[n] = seen.of(from + n);
+            any = if n == 0 { each[n].clone() } else { around(&any, &each[n]) };
+            every = overlap(&every, &each[n]);
+        }
+        let seen = &Spans { each, any, every };
         let mut shares = [[[0.0; PANEL]; PANELS]; QUERIES];
-        // What the registers of a set hold beside a few operands.
-        if S::TILE >= 8 {
-            self.dot::<S, N, 4>(s, q, seen, &mut shares);
+        // What the registers of a set hold beside a few operands, and no more than is seen.
+        if S::TILE >= 8 && seen.any.start < PAGE / 2 && seen.any.end > PAGE / 2 {
+            self.dot::<S, N, 4>(s, q, &seen.any, &mut shares);
         } else {
-            self.dot::<S, N, 2>(s, q, seen, &mut shares);
+            self.dot::<S, N, 2>(s, q, &seen.any, &mut shares);
         }
         let mut keep = [0.0; LANES];
         let mut sums = [0.0; N];
         for n in 0..N {
             let old = into.max[from + n];
-            (into.max[from + n], sums[n]) = weigh(s, scores, &mut shares[n], seen, old);
+            (into.max[from + n], sums[n]) = weigh(s, scores, &mut shares[n], &seen.each[n], old);
             keep[n] = old - into.max[from + n];
         }
-        s.store(exp(s, s.load(&keep)), &mut keep);
+        s.store(share(s, s.load(&keep)), &mut keep);
         for n in 0..N {
             into.sum[from + n] = into.sum[from + n] * keep[n] + sums[n];
         }
@@ -202,7 +254,7 @@ impl<'a, T: Stored> Page<'a, T> {
         s: S,
         shares: &[[[f32; PANEL]; PANELS]; QUERIES],
         keep: &[f32; LANES],
-        seen: &Range<usize>,
+        seen: &Spans<N>,
         element: usize,
         sums: &mut [f32],
     ) {
@@ -213,19 +265,14 @@ impl<'a, T: Stored> Page<'a, T> {
                 acc[n][e] = s.mul(s.load(&old[e]), s.splat(keep[n]));
             }
         }
-        for position in seen.start..seen.end.min(PAGE) {
-            let row = &self.values[position * self.stride + element..][..E * LANES];
-            let (row, _) = row.as_chunks::<LANES>();
-            let mut values = [s.splat(0.0); E];
-            for e in 0..E {
-                values[e] = T::load16(s, &row[e]);
-            }
-            for n in 0..N {
-                let share = s.splat(shares[n].as_flattened()[position]);
-                for e in 0..E {
-                    acc[n][e] = s.fma(share, values[e], acc[n][e]);
-                }
-            }
+        for position in seen.any.start..seen.every.start {
+            acc = self.add_one::<S, N, E, false>(s, shares, seen, position, element, acc);
+        }
+        for position in seen.every.start..seen.every.end.min(PAGE) {
+            acc = self.add_one::<S, N, E, true>(s, shares, seen, position, element, acc);
+        }
+        for position in seen.every.end..seen.any.end {
+            acc = self.add_one::<S, N, E, false>(s, shares, seen, position, element, acc);
         }
         for n in 0..N {
             let (out, _) = sums[n * self.width + element..][..E * LANES].as_chunks_mut::<LANES>();
@@ -235,6 +282,34 @@ impl<'a, T: Stored> Page<'a, T> {
         }
     }
 
+    /// Adds a position to the sums of those that see it: all, or not `ALL` of the queries.
+    #[inline(always)]
+    fn add_one<S: Simd, const N: usize, const E: usize, const ALL: bool>(
+        &self,
+        s: S,
+        shares: &[[[f32; PANEL]; PANELS]; QUERIES],
+        seen: &Spans<N>,
+        position: usize,
+        element: usize,
+        mut acc: [[S::F; E]; N],
+    ) -> [[S::F; E]; N] {
+        let row = &self.values[position * self.stride + element..][..E * LANES];
+        let (row, _) = row.as_chunks::<LANES>();
+        let mut values = [s.splat(0.0); E];
+        for e in 0..E {
+            values[e] = T::load16(s, &row[e]);
+        }
+        for n in 0..N {
+            if ALL || seen.each[n].contains(&position) {
+                let share = s.splat(shares[n].as_flattened()[position]);
+                for e in 0..E {
+                    acc[n][e] = s.fma(share, values[e], acc[n][e]);
+                }
+            }
+        }
+        acc
+    }
+
     /// The same for the elements from `element` on, fewer than 16.
     #[inline(always)]
     fn add_last<S: Simd, const N: usize>(
@@ -242,7 +317,7 @@ impl<'a, T: Stored> Page<'a, T> {
         s: S,
         shares: &[[[f32; PANEL]; PANELS]; QUERIES],
         keep: &[f32; LANES],
-        seen: &Range<usize>,
+        seen: &Spans<N>,
         element: usize,
         sums: &mut [f32],
     ) {
@@ -251,11 +326,13 @@ impl<'a, T: Stored> Page<'a, T> {
             let old = &sums[n * self.width..(n + 1) * self.width][element..];
             acc[n] = s.mul(load_some(s, old), s.splat(keep[n]));
         }
-        for position in seen.start..seen.end.min(PAGE) {
+        for position in seen.any.clone() {
             let row = &self.values[position * self.stride..][..self.width][element..];
             let values = stored_some(s, row);
             for n in 0..N {
-                acc[n] = s.fma(s.splat(shares[n].as_flattened()[position]), values, acc[n]);
+                if seen.each[n].contains(&position) {
+                    acc[n] = s.fma(s.splat(shares[n].as_flattened()[position]), values, acc[n]);
+                }
             }
         }
         for n in 0..N {
@@ -276,47 +353,54 @@ fn weigh<S: Simd>(
     seen: &Range<usize>,
     max: f32,
 ) -> (f32, f32) {
-    let scale = s.splat(scores.scale);
-    for panel in shares.iter_mut() {
-        let mut x = s.mul(s.load(panel), scale);
-        if let Some(cap) = scores.soft_cap {
-            let cap = s.splat(cap);
-            x = s.mul(cap, tanh(s, s.div(x, cap)));
-        }
-        s.store(x, panel);
-    }
     let whole = *seen == (0..PAGE);
+    let scale = s.splat(scores.scale);
+    let mut x = [s.splat(0.0); PANELS];
+    for p in 0..PANELS {
+        x[p] = s.mul(s.load(&shares[p]), scale);
+    }
+    if let Some(cap) = scores.soft_cap {
+        let cap = s.splat(cap);
+        for p in 0..PANELS {
+            x[p] = s.mul(cap, tanh(s, s.div(x[p], cap)));
+        }
+    }
     if !whole {
-        fill_others(shares, seen, f32::NEG_INFINITY);
+        x = only(s, x, seen, f32::NEG_INFINITY);
     }
     // A NaN never becomes the maximum, but its own share is NaN.
     let mut most = s.splat(max);
-    for panel in shares.iter() {
-        most = s.max(s.load(panel), most);
+    for p in 0..PANELS {
+        most = s.max(x[p], most);
     }
     let max = s.max_lane(most);
     if !whole {
         // What underflows takes some processors hundreds of cycles.
-        fill_others(shares, seen, max);
+        x = only(s, x, seen, max);
     }
     let most = s.splat(max);
-    for panel in shares.iter_mut() {
-        s.store(exp(s, s.sub(s.load(panel), most)), panel);
+    for p in 0..PANELS {
+        x[p] = share(s, s.sub(x[p], most));
     }
     if !whole {
-        fill_others(shares, seen, 0.0);
+        x = only(s, x, seen, 0.0);
     }
     let mut sum = s.splat(0.0);
-    for panel in shares.iter() {
-        sum = s.add(sum, s.load(panel));
+    for p in 0..PANELS {
+        sum = s.add(sum, x[p]);
+        s.store(x[p], &mut shares[p]);
     }
     (max, s.sum(sum))
 }
 
-/// Fills what is not seen.
+/// Puts `other` in the place of what is not seen.
 #[inline(always)]
-fn fill_others(shares: &mut [[f32; PANEL]; PANELS], seen: &Range<usize>, with: f32) {
-    let flat = shares.as_flattened_mut();
-    flat[..seen.start].fill(with);
-    flat[seen.end..].fill(with);
+fn only<S: Simd>(s: S, mut x: [S::F; PANELS], seen: &Range<usize>, other: f32) -> [S::F; PANELS] {
+    let (start, end) = (s.splat(seen.start as f32), s.splat(seen.end as f32));
+    let other = s.splat(other);
+    for p in 0..PANELS {
+        let position = s.load(&POSITIONS[p]);
+        x[p] = s.select_lt(position, start, other, s.select_lt(position, end, x[p], other));
+    }
+    x
 }

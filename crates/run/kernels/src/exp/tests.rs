@@ -6,6 +6,7 @@ use std::vec::Vec;
 #[derive(Clone, Copy, Debug)]
 enum Function {
     Exp,
+    Share,
     Tanh,
     Sigmoid,
     Silu,
@@ -14,7 +15,7 @@ enum Function {
     GeluTanh,
 }
 
-use Function::{Erf, Exp, Gelu, GeluTanh, Sigmoid, Silu, Tanh};
+use Function::{Erf, Exp, Gelu, GeluTanh, Share, Sigmoid, Silu, Tanh};
 
 struct Apply<'a>(Function, &'a mut [[f32; 16]]);
 
@@ -27,6 +28,7 @@ impl Kernel for Apply<'_> {
             let x = s.load(chunk);
             let y = match self.0 {
                 Exp => exp(s, x),
+                Share => share(s, x),
                 Tanh => tanh(s, x),
                 Sigmoid => sigmoid(s, x),
                 Silu => silu(s, x),
@@ -119,8 +121,20 @@ fn extremes_stay_in_range_and_nan_stays_nan() {
     assert_eq!(one(Exp, 0.0).to_bits(), 1.0f32.to_bits());
     assert_eq!(one(Tanh, f32::INFINITY).to_bits(), 1.0f32.to_bits());
     assert_eq!(one(Tanh, -200.0).to_bits(), (-1.0f32).to_bits());
-    for function in [Exp, Tanh, Sigmoid, Silu, Erf, Gelu, GeluTanh] {
+    for function in [Exp, Share, Tanh, Sigmoid, Silu, Erf, Gelu, GeluTanh] {
         assert!(one(function, f32::NAN).is_nan());
+    }
+}
+
+#[test]
+fn shares_are_powers_of_e_or_nothing() {
+    let mut x = arguments();
+    x.retain(|x| *x <= 0.0);
+    x.extend([0.0, -44.5, -44.500_004, -1e30, f32::NEG_INFINITY]);
+    let shares = apply(Isa::SCALAR, Share, &x);
+    for ((share, exp), x) in shares.into_iter().zip(apply(Isa::SCALAR, Exp, &x)).zip(&x) {
+        let want = if *x < -44.5 { 0.0 } else { exp };
+        assert_eq!(share.to_bits(), want.to_bits(), "{x}");
     }
 }
 
@@ -128,7 +142,7 @@ fn extremes_stay_in_range_and_nan_stays_nan() {
 fn every_instruction_set_gives_the_same_bits() {
     let mut x = arguments();
     x.extend([f32::INFINITY, f32::NEG_INFINITY, 1e-40, -0.0, 3e38, -3e38]);
-    for function in [Exp, Tanh, Sigmoid, Silu, Erf, Gelu, GeluTanh] {
+    for function in [Exp, Share, Tanh, Sigmoid, Silu, Erf, Gelu, GeluTanh] {
         let bits = |isa| apply(isa, function, &x).into_iter().map(f32::to_bits).collect();
         for isa in Isa::available() {
             let want: Vec<u32> = bits(isa.specification());

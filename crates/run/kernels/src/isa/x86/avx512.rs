@@ -120,6 +120,7 @@ impl Simd for Avx512Vnni {
         fn div(a: __m512, b: __m512) -> __m512 { _mm512_div_ps(a, b) }
         fn fma(a: __m512, b: __m512, c: __m512) -> __m512 { _mm512_fmadd_ps(a, b, c) }
         fn fnma(a: __m512, b: __m512, c: __m512) -> __m512 { _mm512_fnmadd_ps(a, b, c) }
+        fn times_power(a: __m512, n: __m512) -> __m512 { _mm512_scalef_ps(a, n) }
         fn max(a: __m512, b: __m512) -> __m512 { _mm512_max_ps(a, b) }
         fn min(a: __m512, b: __m512) -> __m512 { _mm512_min_ps(a, b) }
         fn sqrt(a: __m512) -> __m512 { _mm512_sqrt_ps(a) }
