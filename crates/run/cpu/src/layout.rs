@@ -99,6 +99,11 @@ pub(crate) struct View {
 }
 
 impl View {
+    /// Whether another has the same extents.
+    pub(crate) fn is_like(self, other: Self) -> bool {
+        self == Self { start: self.start, ..other }
+    }
+
     /// Rows in this run.
     pub(crate) fn rows(&self, extents: &[u64]) -> usize {
         index(self.rows.at(extents))

@@ -6,8 +6,9 @@
 
 use crate::layout::index;
 use crate::pool::{Parts, Split, Team, Tiles};
+use kernels::elementwise::Activation;
 use kernels::isa::LANES;
-use kernels::{ActKind, Acts, Isa, Panels, panel, product_each};
+use kernels::{ActKind, Acts, DENSE_MIN, Isa, Panels, panel, product_each, product_gated};
 use plan::Weight;
 use tensor::{Bytes, TensorType};
 
@@ -52,6 +53,11 @@ impl Matrix {
     /// The matrix of expert `expert`, where this is the first one's.
     pub(crate) fn of_expert(self, expert: usize) -> Self {
         Self { start: self.start + expert * self.bytes(), ..self }
+    }
+
+    /// Whether another has the same extents and type.
+    pub(crate) fn is_like(self, other: Self) -> bool {
+        self == Self { start: self.start, ..other }
     }
 
     /// Bytes of a row as stored in the source.
@@ -113,16 +119,36 @@ impl Matrix {
 pub(crate) struct Product<'a> {
     /// The matrix.
     pub(crate) matrix: Matrix,
-    /// Added to every row of the result.
-    pub(crate) bias: Option<&'a [f32]>,
+    /// Added to the result.
+    pub(crate) plus: Plus<'a>,
     /// The result, `[rows, outputs]`.
     pub(crate) out: &'a mut [f32],
+}
+
+/// What is added to a product.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Plus<'a> {
+    Nothing,
+    /// To every row, `[outputs]`.
+    Row(&'a [f32]),
+    /// `[rows, outputs]`.
+    All(&'a [f32]),
+}
+
+impl<'a> Plus<'a> {
+    /// A bias, if there is one.
+    pub(crate) fn bias(bias: Option<&'a [f32]>) -> Self {
+        bias.map_or(Self::Nothing, Self::Row)
+    }
 }
 
 /// The most products that share an input.
 pub(crate) const GROUP_MAX: usize = 4;
 
-/// Computes `out = x · matrixᵀ + bias` for products of the same `x`, `[rows, inputs]`.
+/// Rows from which on whole panels of a product stay in a cache, so that its end may do more.
+pub(crate) const MANY_ROWS: usize = DENSE_MIN;
+
+/// Computes `out = x · matrixᵀ + plus` for products of the same `x`, `[rows, inputs]`.
 ///
 /// All matrices have the same inputs and want them in the same form.
 pub(crate) fn multiply<const N: usize>(
@@ -133,36 +159,94 @@ pub(crate) fn multiply<const N: usize>(
     products: [Product<'_>; N],
     scratch: &mut [u8],
 ) {
-    let first = products[0].matrix;
-    let (kind, k) = (first.acts(), first.inputs);
+    let acts = prepare(team, isa, products[0].matrix, x, scratch);
+    multiply_acts(team, weights, &acts, products);
+}
+
+/// Brings `x` into the form that products with `matrix` want.
+pub(crate) fn prepare<'a>(
+    team: &mut Team<'_>,
+    isa: Isa,
+    matrix: Matrix,
+    x: &[f32],
+    scratch: &'a mut [u8],
+) -> Acts<'a> {
+    let (kind, k) = (matrix.acts(), matrix.inputs);
     let rows = x.len() / k;
-    let scratch = &mut scratch[..first.scratch(rows)];
+    let scratch = &mut scratch[..matrix.scratch(rows)];
     quantise(team, isa, kind, k, x, scratch);
-    let acts = Acts::from_bytes(isa, kind, k, rows, scratch);
+    Acts::from_bytes(isa, kind, k, rows, scratch)
+}
+
+/// The products of [`multiply`], of an input that was prepared.
+pub(crate) fn multiply_acts<const N: usize>(
+    team: &mut Team<'_>,
+    weights: &[u8],
+    acts: &Acts<'_>,
+    products: [Product<'_>; N],
+) {
+    let rows = acts.tokens();
     let matrices: [Matrix; N] = core::array::from_fn(|i| products[i].matrix);
-    let each: [_; N] = core::array::from_fn(|i| (matrices[i].panels(weights), products[i].bias));
+    let each: [_; N] = core::array::from_fn(|i| (matrices[i].panels(weights), products[i].plus));
     let mut outs =
         products.map(|product| Tiles::new(product.out, product.matrix.outputs, rows, LANES));
     let work = rows.saturating_mul(matrices.iter().map(Matrix::packed_bytes).sum());
-    // Of many tokens a panel is worth sharing, of few it is read in a microsecond.
-    let grain = if rows < MANY { 2 } else { 1 };
-    let split = if work < SMALL { Split::Caller } else { Split::Runs(grain) };
-    team.tiles(&mut outs, &Parts::none(), split, |_, which, mut tile| {
-        let (panels, bias) = &each[which];
+    team.tiles(&mut outs, &Parts::none(), split(rows, work), |_, which, mut tile| {
+        let (panels, plus) = &each[which];
         let columns = tile.columns();
         let range = columns.start / LANES..columns.end.div_ceil(LANES);
-        product_each(panels, range, &acts, |token, row, values| {
+        product_each(panels, range, acts, |token, row, values| {
             let out = &mut tile.row(token)[row - columns.start..][..values.len()];
-            match bias {
-                None => out.copy_from_slice(values),
-                Some(bias) => {
-                    for ((out, value), bias) in out.iter_mut().zip(values).zip(&bias[row..]) {
-                        *out = value + bias;
-                    }
-                }
+            match plus {
+                Plus::Nothing => out.copy_from_slice(values),
+                Plus::Row(bias) => put_sum(out, values, &bias[row..]),
+                Plus::All(all) => put_sum(out, values, &all[token * panels.rows() + row..]),
             }
         });
     });
+}
+
+/// How a product of `rows` rows and `work`, bytes of weights times rows, is divided.
+fn split(rows: usize, work: usize) -> Split {
+    // Of many tokens a panel is worth sharing, of few it is read in a microsecond.
+    let grain = if rows < MANY { 2 } else { 1 };
+    if work < SMALL { Split::Caller } else { Split::Runs(grain) }
+}
+
+/// Computes `out = activation(x · gateᵀ) · (x · upᵀ)` for at least [`MANY_ROWS`] rows.
+///
+/// Both matrices are alike.
+pub(crate) fn multiply_gated(
+    team: &mut Team<'_>,
+    weights: &[u8],
+    acts: &Acts<'_>,
+    [gate, up]: [Matrix; 2],
+    activation: Activation,
+    out: &mut [f32],
+) {
+    let panels = [gate, up].map(|matrix| matrix.panels(weights));
+    let mut outs = [Tiles::new(out, gate.outputs, acts.tokens(), LANES)];
+    let work = acts.tokens().saturating_mul(2 * gate.packed_bytes());
+    team.tiles(&mut outs, &Parts::none(), split(acts.tokens(), work), |_, _, mut tile| {
+        let columns = tile.columns();
+        let range = columns.start / LANES..columns.end.div_ceil(LANES);
+        product_gated(&panels, activation, range, acts, |token, row, values| {
+            tile.row(token)[row - columns.start..][..values.len()].copy_from_slice(values);
+        });
+    });
+}
+
+/// Writes sums of a few numbers, at most two panels'.
+///
+/// They are copied at once: additions one by one would be small writes to distant lines, of which
+/// few can wait for their lines.
+fn put_sum(out: &mut [f32], a: &[f32], b: &[f32]) {
+    let mut sums = [0.0; 2 * LANES];
+    let sums = &mut sums[..out.len()];
+    for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
+        *sum = a + b;
+    }
+    out.copy_from_slice(sums);
 }
 
 /// Quantises `x`, `[rows, k]`, into `out`, by all threads where there are many rows.

@@ -109,6 +109,33 @@ impl Maker<'_> {
         self.view(&step.output)
     }
 
+    /// Whether no step but `reader` reads what `steps` write, nor the caller.
+    fn are_read_once(&self, steps: &Range<usize>, reader: usize) -> bool {
+        let Plan { steps: all, outputs, .. } = self.plan;
+        let bytes = |slot: &Slot| self.layout.bytes(slot, &self.plan.symbols);
+        let meet = |a: &Range<usize>, b: &Range<usize>| a.start < b.end && b.start < a.end;
+        all[steps.clone()].iter().all(|step| {
+            let own = bytes(&step.output);
+            if outputs.iter().any(|port| meet(&bytes(&port.slot), &own)) {
+                return false;
+            }
+            for later in &all[reader + 1..] {
+                let reads = later.inputs.iter().any(|input| match input {
+                    Operand::Slot(slot) => meet(&bytes(slot), &own),
+                    Operand::Weight(_) | Operand::State(_) | Operand::Absent => false,
+                });
+                if reads {
+                    return false;
+                }
+                // From here on its place holds something else, so it has been read.
+                if meet(&bytes(&later.output), &own) {
+                    return true;
+                }
+            }
+            true
+        })
+    }
+
     fn work(&self, step: &Step) -> Work {
         match step.op {
             Op::Embed { scale } => Work::Embed(embed::Embed::new(self, step, scale)),
@@ -129,7 +156,8 @@ impl Maker<'_> {
     }
 }
 
-/// The schedule of a plan; neighbouring products of the same input become one task.
+/// The schedule of a plan; neighbouring products of the same input become one task, and so does
+/// what is done with their result alone.
 pub(crate) fn tasks(
     plan: &Plan,
     layout: &Layout,
@@ -144,6 +172,14 @@ pub(crate) fn tasks(
         if let (Some(Task { work: Work::Linear(last), steps, .. }), Work::Linear(next)) =
             (tasks.last_mut(), &work)
             && last.join(next)
+        {
+            steps.end = i + 1;
+            continue;
+        }
+        if let (Some(Task { work: Work::Linear(last), steps, .. }), Work::Elementwise(next)) =
+            (tasks.last_mut(), &work)
+            && maker.are_read_once(steps, i)
+            && last.end_with(next)
         {
             steps.end = i + 1;
             continue;

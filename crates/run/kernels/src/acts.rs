@@ -130,7 +130,7 @@ impl Terms {
 pub(crate) const ANCHOR: f32 = 12_582_912.0;
 
 /// Fewer tokens than this do not pay for unpacking weights beforehand.
-pub(crate) const DENSE_MIN: usize = 16;
+pub const DENSE_MIN: usize = 16;
 
 /// The widest tile of few tokens.
 pub(crate) const FUSED_TILE_MAX: usize = 8;

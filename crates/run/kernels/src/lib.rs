@@ -33,7 +33,7 @@ pub mod int8;
 #[cfg(test)]
 mod samples;
 
-pub use acts::{ActKind, Acts};
+pub use acts::{ActKind, Acts, DENSE_MIN};
 pub use isa::Isa;
 pub use panel::Panels;
-pub use product::{product, product_each};
+pub use product::{product, product_each, product_gated};

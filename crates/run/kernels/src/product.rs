@@ -22,6 +22,7 @@ use tensor::{BlockType, DType, TensorType};
 
 use crate::{
     acts::{ActKind, Acts, DENSE_MIN},
+    elementwise::{self, Activation},
     isa::{Isa, LANES},
     panel::{
         Panels, blocks, k_min, k_signed,
@@ -104,9 +105,60 @@ pub fn product_each(
     assert!(panels.end <= weights.count(), "panels {panels:?} of {}", weights.count());
     let kernel = Kernel::of(weights.ty()).expect("a type with an activation kind has a product");
     match &kernel.dense {
-        Some(code) if acts.tokens() >= DENSE_MIN => dense(code, weights, panels, acts, &mut each),
+        Some(code) if acts.tokens() >= DENSE_MIN => {
+            dense(code, Sources::One(weights), panels, acts, &mut each);
+        }
         _ => fused(kernel.fused, weights, panels, acts, &mut each),
     }
+}
+
+/// Computes some panels' rows of two matrices for all tokens, at least [`DENSE_MIN`] of them, and
+/// hands over `activation(gate) · up`, as [`product_each`] does.
+///
+/// # Panics
+/// As [`product_each`] does, and if the matrices are not alike, or there are fewer tokens.
+pub fn product_gated(
+    [gate, up]: &[Panels<'_>; 2],
+    activation: Activation,
+    panels: Range<usize>,
+    acts: &Acts<'_>,
+    mut each: impl FnMut(usize, usize, &[f32]),
+) {
+    for weights in [gate, up] {
+        assert_eq!(Some(acts.kind()), ActKind::of(weights.ty()), "{} weights", weights.ty());
+        assert_eq!(acts.k(), weights.k(), "as many elements a token as a row");
+        assert!(panels.end <= weights.count(), "panels {panels:?} of {}", weights.count());
+    }
+    assert_eq!((gate.ty(), gate.rows()), (up.ty(), up.rows()), "matrices that are alike");
+    assert!(acts.tokens() >= DENSE_MIN, "tokens enough to unpack weights");
+    let kernel = Kernel::of(gate.ty()).expect("a type with an activation kind has a product");
+    if let Some(code) = &kernel.dense {
+        dense(code, Sources::Gated(gate, up, activation), panels, acts, &mut each);
+        return;
+    }
+    // Plain numbers: both products of a panel, then what is made of them.
+    for idx in panels {
+        for tile in acts.tiles() {
+            let mut sums = [[[0.0; LANES]; TILE_MAX]; 2];
+            for (weights, sums) in [gate, up].into_iter().zip(&mut sums) {
+                let (panel, out) = (weights.panel(idx), &mut sums[..tile.width]);
+                (kernel.fused)(acts.isa(), &mut Operands { panel, tile: tile.bytes, out });
+            }
+            let [gates, ups] = &mut sums;
+            let (gates, ups) = (&mut gates[..tile.width], &ups[..tile.width]);
+            elementwise::gate(acts.isa(), activation, gates.as_flattened_mut(), ups.as_flattened());
+            emit(gate, idx, tile.token, gates, &mut each);
+        }
+    }
+}
+
+/// What the panels are that are multiplied together.
+#[derive(Clone, Copy)]
+enum Sources<'a, 'b> {
+    /// Two neighbours of a matrix.
+    One(&'a Panels<'b>),
+    /// The same panel of a gate and of what it is applied to.
+    Gated(&'a Panels<'b>, &'a Panels<'b>, Activation),
 }
 
 /// Multiplies, unpacking in registers.
@@ -151,11 +203,15 @@ impl Unpacked {
 /// multiplied. Takes 75 KiB of stack, as the crate does not allocate.
 fn dense(
     code: &DenseCode,
-    weights: &Panels<'_>,
+    sources: Sources<'_, '_>,
     panels: Range<usize>,
     acts: &Acts<'_>,
     each: &mut impl FnMut(usize, usize, &[f32]),
 ) {
+    let (weights, step) = match sources {
+        Sources::One(weights) => (weights, PANELS),
+        Sources::Gated(gate, ..) => (gate, 1),
+    };
     let k = piece(weights);
     let piece_bytes = panel_bytes(weights.ty(), k).expect("it has a product");
     let mut scratch = Unpacked::EMPTY;
@@ -163,13 +219,19 @@ fn dense(
     let mut first = 0;
     while first < acts.tokens() {
         let tokens = SHARING.min(acts.tokens() - first);
-        for start in panels.clone().step_by(PANELS) {
-            let count = PANELS.min(panels.end - start);
+        for start in panels.clone().step_by(step) {
+            // Panels that are multiplied, and those that come of it.
+            let left = step.min(panels.end - start);
+            let count = if step == 1 { PANELS } else { left };
             sums[..tokens].fill([[0.0; LANES]; PANELS]);
             for at in (0..weights.panel_bytes()).step_by(piece_bytes) {
                 let mut unpacked = 0;
                 for (i, slices) in slices[..count].iter_mut().enumerate() {
-                    let panel = &weights.panel(start + i)[at..];
+                    let panel = match sources {
+                        Sources::One(weights) => weights.panel(start + i),
+                        Sources::Gated(gate, up, _) => [gate, up][i].panel(start),
+                    };
+                    let panel = &panel[at..];
                     let panel = &panel[..panel.len().min(piece_bytes)];
                     unpacked = (code.unpack)(acts.isa(), panel, slices);
                 }
@@ -185,18 +247,36 @@ fn dense(
                             out: &mut *out,
                         };
                         (code.multiply)(acts.isa(), &mut tile);
-                        if last {
-                            let row = start * LANES;
-                            let rows = (count * LANES).min(weights.rows() - row);
-                            for (t, values) in out.iter().enumerate() {
-                                each(token + t, row, &values.as_flattened()[..rows]);
-                            }
+                        if !last {
+                            continue;
+                        }
+                        let row = start * LANES;
+                        let rows = (left * LANES).min(weights.rows() - row);
+                        if let Sources::Gated(.., activation) = sources {
+                            gate_tile(acts.isa(), activation, out);
+                        }
+                        for (t, values) in out.iter().enumerate() {
+                            each(token + t, row, &values.as_flattened()[..rows]);
                         }
                     }
                 }
             }
         }
         first += tokens;
+    }
+}
+
+/// Puts `activation(gate) · up` in the place of the gates, which the first panel has.
+fn gate_tile(isa: Isa, activation: Activation, sums: &mut [dense::Sums]) {
+    let mut parts = [[[0.0; LANES]; TILE_MAX]; PANELS];
+    let [gates, ups] = &mut parts;
+    for ((gate, up), sums) in gates.iter_mut().zip(ups.iter_mut()).zip(&*sums) {
+        (*gate, *up) = (sums[0], sums[1]);
+    }
+    let (gates, ups) = (&mut gates[..sums.len()], &ups[..sums.len()]);
+    elementwise::gate(isa, activation, gates.as_flattened_mut(), ups.as_flattened());
+    for (gate, sums) in gates.iter().zip(sums) {
+        sums[0] = *gate;
     }
 }
 

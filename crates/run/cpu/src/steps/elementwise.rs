@@ -39,12 +39,21 @@ enum Function {
 }
 
 /// The operators that work element by element.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Elementwise {
     function: Function,
     x: View,
     y: Second,
-    out: View,
+    pub(super) out: View,
+}
+
+/// What one of them does with products that it alone reads.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Ending {
+    /// Adds another value.
+    Add(View),
+    /// Multiplies the second product by a function of the first.
+    Gate(Activation),
 }
 
 impl Elementwise {
@@ -63,6 +72,26 @@ impl Elementwise {
             Operand::State(_) | Operand::Absent => Second::Absent,
         };
         Self { function, x: maker.input(step, 0), y, out: maker.output(step) }
+    }
+
+    /// What it does with `product`, if it adds another value of the same extents.
+    pub(super) fn adds_to(&self, product: View) -> Option<Ending> {
+        let (Function::Binary(Binary::Add), Second::Value(y)) = (self.function, self.y) else {
+            return None;
+        };
+        let other = if self.x == product { y } else { self.x };
+        let both = (self.x == product) != (y == product);
+        (both && other.is_like(product) && self.out.is_like(product)).then_some(Ending::Add(other))
+    }
+
+    /// What it does with two products, if it applies the first as a gate to the second.
+    pub(super) fn gates(&self, gate: View, up: View) -> Option<Ending> {
+        match (self.function, self.y) {
+            (Function::Gated(op), Second::Value(y)) if self.x == gate && y == up => {
+                Some(Ending::Gate(op))
+            }
+            _ => None,
+        }
     }
 
     pub(super) fn run(&self, frame: &mut Frame<'_, '_>) {

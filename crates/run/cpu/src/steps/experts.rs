@@ -7,7 +7,7 @@
 use super::elementwise::activation;
 use super::{Frame, Maker, by_rows, float_bytes, floats};
 use crate::layout::{View, borrow};
-use crate::matrix::{Matrix, Product, multiply};
+use crate::matrix::{Matrix, Plus, Product, multiply};
 use kernels::Isa;
 use kernels::elementwise::{Activation, add_scaled, gate, softmax};
 use plan::op::{self, Gating};
@@ -66,7 +66,7 @@ impl Sizes {
 
 /// The product with one expert's matrix.
 fn product(all: Matrix, expert: usize, out: &mut [f32]) -> Product<'_> {
-    Product { matrix: all.of_expert(expert), bias: None, out }
+    Product { matrix: all.of_expert(expert), plus: Plus::Nothing, out }
 }
 
 /// Scratch: everything above, and what products need.

@@ -307,6 +307,34 @@ fn many_tokens_and_ranges_of_panels_give_the_same_bits() {
     }
 }
 
+#[test]
+fn a_gated_product_is_the_gate_of_two() {
+    let mut bits = Bits(8);
+    for ty in types() {
+        let (k, rows, tokens) = (1280, 40, 29);
+        let [gate, up] = [(); 2].map(|()| Matrix::new(ty, rows, k, Contents::Ordinary, &mut bits));
+        let x: Vec<f32> =
+            (0..tokens).flat_map(|_| token(k, Contents::Ordinary, &mut bits)).collect();
+        let both = [gate.panels(), up.panels()];
+        for isa in Isa::available() {
+            let [mut want, ups] = [run(isa, &both[0], &x), run(isa, &both[1], &x)];
+            elementwise::gate(isa, Activation::Silu, &mut want, &ups);
+            let kind = ActKind::of(ty).unwrap();
+            let mut bytes = vec![0; kind.bytes(k, tokens)];
+            let acts = Acts::quantise(isa, kind, k, &x, &mut bytes);
+            let mut got = vec![0.0; tokens * rows];
+            // Two ranges of panels, as two threads would take.
+            for panels in [0..1, 1..3] {
+                product_gated(&both, Activation::Silu, panels, &acts, |token, row, values| {
+                    got[token * rows + row..][..values.len()].copy_from_slice(values);
+                });
+            }
+            let same = got.iter().zip(&want).all(|(&got, &want)| same(got, want));
+            assert!(same, "{isa} {ty}");
+        }
+    }
+}
+
 /// Single precision sums of a few hundred scaled integers stay within this share of the sum of
 /// their magnitudes; plain numbers add 2048 terms.
 const ROUNDING: f64 = 2e-6;
