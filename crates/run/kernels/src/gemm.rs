@@ -8,7 +8,7 @@
 //! pointers).
 
 use crate::attention::Stored;
-use crate::isa::{Isa, Kernel, LANES, Simd};
+use crate::isa::{Isa, Kernel, LANES, Simd, apart::rows_apart};
 use tensor::{F16, cast};
 
 /// The most rows that a tile has on any instruction set.
@@ -119,6 +119,9 @@ pub struct Product<'a> {
     pub edge: &'a [f32],
     /// Where each piece of each row begins, `[piece][row]`.
     pub offsets: &'a [u32],
+    /// Numbers between a row and the next, if rows are equally far apart inside of `x`: then only
+    /// the first row's offsets are read.
+    pub step: Option<usize>,
     /// Numbers of a piece; pieces times this is k.
     pub piece: usize,
     /// The columns: `[panel][k][16]`.
@@ -231,22 +234,22 @@ impl Multiply<'_, '_, '_> {
             len => &product.ahead[len * first / panels..len * (first + P) / panels],
         };
         let sums = sums::<S, N, P>(s, product, self.k, first, ahead);
-        let columns = self.out[0].len();
         let (low, high) = (s.splat(product.low), s.splat(product.high));
+        let out = <&mut [&mut [f32]; N]>::try_from(&mut *self.out).expect("`N` rows");
+        let columns = out[0].len();
         for p in 0..P {
             let at = (first + p) * LANES;
             let width = LANES.min(columns - at);
             for r in 0..N {
                 let mut sum = sums[r][p];
-                let row = &mut self.out[r][at..at + width];
                 if let Some(residual) = product.residual.get(r) {
                     sum = s.add(sum, load(s, &residual[at..at + width]));
                 }
                 sum = s.min(high, s.max(low, sum));
-                if let Ok(row) = <&mut [f32; LANES]>::try_from(&mut *row) {
-                    s.store(sum, row);
-                } else {
-                    s.store_part(sum, row);
+                let row = &mut out[r][at..];
+                match row.first_chunk_mut() {
+                    Some(row) => s.store(sum, row),
+                    None => s.store_part(sum, row),
                 }
             }
         }
@@ -282,12 +285,16 @@ fn sums<S: Simd, const N: usize, const P: usize>(
     let mut ahead = Ahead::new([ahead], each);
     for (i, offsets) in offsets.iter().enumerate() {
         let mut rows = [product.x; N];
-        for r in 0..N {
-            let at = offsets[r] as usize;
-            rows[r] = match at.checked_sub(product.x.len()) {
-                Some(at) => &product.edge[at..][..piece],
-                None => &product.x[at..][..piece],
-            };
+        if let Some(step) = product.step {
+            rows = rows_apart(&product.x[offsets[0] as usize..], step, piece);
+        } else {
+            for r in 0..N {
+                let at = offsets[r] as usize;
+                rows[r] = match at.checked_sub(product.x.len()) {
+                    Some(at) => &product.edge[at..][..piece],
+                    None => &product.x[at..][..piece],
+                };
+            }
         }
         let mut b = [chunks; P];
         for p in 0..P {

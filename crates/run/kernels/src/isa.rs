@@ -30,6 +30,7 @@ macro_rules! each {
     };
 }
 
+pub(crate) mod apart;
 mod extends;
 pub mod scalar;
 #[cfg(target_arch = "x86_64")]

@@ -186,7 +186,6 @@ impl<T: Taps> Kernel for Slide<'_, T> {
     fn run<S: Simd>(self, s: S) {
         let Self { window, taps, x, first, out } = self;
         let channels = window.channels;
-        let whole = channels / LANES * LANES;
         // Fewer places are taken one by one.
         let inner = window.inner();
         let inner = if inner.len() < FEW { 0..0 } else { inner };
@@ -194,12 +193,7 @@ impl<T: Taps> Kernel for Slide<'_, T> {
             let (n, y) = ((first + i) / window.output[0], (first + i) % window.output[0]);
             let x = &x[n * window.image_len()..][..window.image_len()];
             let row = Row { window, taps, x, y, ys: window.taps(0, y), inner: inner.clone() };
-            for at in (0..whole).step_by(LANES) {
-                row.inner_places::<S, false>(s, at, LANES, out);
-            }
-            if whole < channels {
-                row.inner_places::<S, true>(s, whole, channels - whole, out);
-            }
+            row.inner_places(s, out);
             for column in (0..row.inner.start).chain(row.inner.end..window.output[1]) {
                 row.place(s, column, out);
             }
@@ -232,34 +226,36 @@ enum Beside {
 }
 
 impl<T: Taps> Row<'_, T> {
-    /// Computes `width` channels from `at` on where the window is inside of the image; fewer than
-    /// sixteen of them where `PART`.
+    /// Computes all channels where the window is inside of the image.
     #[inline(always)]
-    fn inner_places<S: Simd, const PART: bool>(
-        &self,
-        s: S,
-        at: usize,
-        width: usize,
-        out: &mut [f32],
-    ) {
+    fn inner_places<S: Simd>(&self, s: S, out: &mut [f32]) {
+        if S::ROWS > 8 && self.inner.len() >= 8 {
+            self.inner_places_by::<S, 8>(s, out);
+        } else {
+            self.inner_places_by::<S, FEW>(s, out);
+        }
+    }
+
+    /// The same, `N` places at a time: all their channels, as these lie side by side.
+    #[inline(always)]
+    fn inner_places_by<S: Simd, const N: usize>(&self, s: S, out: &mut [f32]) {
         let (inner, all) = (&self.inner, 0..self.window.kernel[1]);
+        let channels = self.window.channels;
+        let whole = channels / LANES * LANES;
         let mut column = inner.start;
         // The last ones overlap those before, which costs less than one by one: the results are the
         // same.
-        if S::ROWS > 8 && inner.len() >= 8 {
-            while column < inner.end {
-                column = column.min(inner.end - 8);
-                let place = [column, at, width];
-                self.chains::<S, PART, 8>(s, Beside::Places, place, all.clone(), out);
-                column += 8;
+        while column < inner.end {
+            column = column.min(inner.end - N);
+            for at in (0..whole).step_by(LANES) {
+                let place = [column, at, LANES];
+                self.chains::<S, false, N>(s, Beside::Places, place, all.clone(), out);
             }
-        } else {
-            while column < inner.end {
-                column = column.min(inner.end - FEW);
-                let place = [column, at, width];
-                self.chains::<S, PART, FEW>(s, Beside::Places, place, all.clone(), out);
-                column += FEW;
+            if whole < channels {
+                let place = [column, whole, channels - whole];
+                self.chains::<S, true, N>(s, Beside::Places, place, all.clone(), out);
             }
+            column += N;
         }
     }
 

@@ -122,8 +122,8 @@ impl Window {
     }
 
     /// Where the windows `first..first + rows` are read, counted over all images, from channel
-    /// `channel` on: fills `offsets`, `[piece][row]`, as [`crate::gemm::Product`] takes them, and
-    /// gives what stands behind `x`.
+    /// `channel` on: fills `offsets`, `[piece][row]`, as [`crate::gemm::Product`] takes them; of
+    /// windows that are equally far apart only those of the first.
     ///
     /// # Panics
     /// If `offsets` has another length than pieces times `rows`, `copies` is too short, or `x` has
@@ -136,22 +136,32 @@ impl Window {
         channel: usize,
         offsets: &mut [u32],
         copies: &'a mut [f32],
-    ) -> &'a [f32] {
+    ) -> Located<'a> {
         // What is behind `x` is reached by offsets, too.
         let all = x.len() + PADDING_MAX.max(copies.len());
         assert!(u32::try_from(all).is_ok(), "offsets of {all} numbers fit");
         assert_eq!(offsets.len() % rows, 0, "an offset for each row and piece");
         if reading == Reading::Pixels {
-            for (r, to) in offsets.iter_mut().enumerate() {
-                *to = offset((first + r) * self.channels + channel);
+            for to in offsets.iter_mut().take(1) {
+                *to = offset(first * self.channels + channel);
             }
-            return &ZEROS;
+            return Located { edge: &ZEROS, step: Some(self.channels) };
         }
         let [height, width] = self.output;
         let (mut n, mut y) = (first / width / height, first / width % height);
         let (mut column, mut r) = (first % width, 0);
         // What takes divisions is found once for all places in a line.
         let inner = self.inner();
+        if inner.start <= column && column + rows <= inner.end {
+            let tap = Taps { at: [n, y, column], inside: [self.taps(0, y), 0..self.kernel[1]] };
+            if self.contains(&tap) {
+                match reading {
+                    Reading::Rows => _ = self.each_row(&tap, rows, offsets),
+                    _ => self.each_tap(x, &tap, channel, rows, offsets),
+                }
+                return Located { edge: &ZEROS, step: Some(self.strides[1] * self.channels) };
+            }
+        }
         while r < rows {
             let ys = self.taps(0, y);
             let end = width.min(column + rows - r);
@@ -174,7 +184,7 @@ impl Window {
             column = 0;
             (n, y) = if y + 1 == height { (n + 1, 0) } else { (n, y + 1) };
         }
-        if reading == Reading::Rows { copies } else { &ZEROS }
+        Located { edge: if reading == Reading::Rows { copies } else { &ZEROS }, step: None }
     }
 
     /// Where the first tap is read at a place whose window is inside of the image.
@@ -252,6 +262,15 @@ impl Window {
             }
         }
     }
+}
+
+/// What [`Window::locate`] found besides offsets.
+#[derive(Clone, Copy, Debug)]
+pub struct Located<'a> {
+    /// What stands behind the images: offsets beyond their end count on here.
+    pub edge: &'a [f32],
+    /// Numbers between a window and the next, if they are equally far apart and inside of an image.
+    pub step: Option<usize>,
 }
 
 /// A place of a window and its taps that are inside of the image.

@@ -60,11 +60,23 @@ fn products_are_the_chains_that_are_promised_on_every_instruction_set() {
                     .map(|i| u32::try_from(if i % 4 == 1 { 690 + i % 40 } else { i * 31 % 600 }))
                     .map(|at| at.map(|at| if at >= 690 { at + 10 } else { at }).unwrap())
                     .collect();
-                for plain in [true, false] {
+                let apart = |step: u32| -> Vec<u32> {
+                    let one = |i: usize| u32::try_from(i / rows * 31 % 150).unwrap();
+                    let row = |i: usize| u32::try_from(i % rows).unwrap();
+                    (0..pieces * rows).map(|i| one(i) + row(i) * step).collect()
+                };
+                let (near, far) = (apart(3), apart(40));
+                for (plain, places, step) in [
+                    (true, &places, None),
+                    (false, &places, None),
+                    (true, &near, Some(3)),
+                    (false, &far, Some(40)),
+                ] {
                     let product = Product {
                         x: &x,
                         edge: &edge,
-                        offsets: &places,
+                        offsets: places,
+                        step,
                         piece,
                         panels: &panels,
                         bias: if plain { &[] } else { &bias },

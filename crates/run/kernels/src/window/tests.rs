@@ -57,17 +57,20 @@ fn windows_are_read_tap_by_tap_with_zeros_around() {
             let places = window.output[0] * window.output[1];
             for reading in [window.reading(channels), Reading::Taps] {
                 let [piece, pieces] = window.pieces(reading, channels);
-                for first in [0, places - 1, places + 1] {
-                    let rows = 7.min(2 * places - first);
+                for (first, rows) in [(0, 7), (places - 1, 7), (places + 1, 3)] {
+                    let rows = rows.min(2 * places - first);
                     let mut offsets = vec![0; rows * pieces];
                     let mut copies = vec![f32::NAN; window.copies_len(reading, rows)];
-                    let edge =
+                    let located =
                         window.locate(reading, &x, [first, rows], 0, &mut offsets, &mut copies);
-                    let all = [&x, edge].concat();
+                    let all = [&x, located.edge].concat();
                     for r in 0..rows {
                         let mut found = Vec::new();
                         for p in 0..pieces {
-                            let at = offsets[p * rows + r] as usize;
+                            let at = match located.step {
+                                Some(step) => offsets[p * rows] as usize + r * step,
+                                None => offsets[p * rows + r] as usize,
+                            };
                             found.extend_from_slice(&all[at..at + piece]);
                         }
                         let (at, [h, w]) = (first + r, window.output);

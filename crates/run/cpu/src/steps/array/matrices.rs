@@ -108,6 +108,7 @@ impl Matrices {
                         x,
                         edge: &[],
                         offsets: &offsets[..end - row],
+                        step: Some(k),
                         piece: k,
                         panels,
                         bias,

@@ -135,7 +135,8 @@ impl Product {
         let [piece, pieces] = self.pieces();
         let (isa, k, width) = (worker.isa, piece * pieces, groups * columns);
         let rows = out.len() / (batch * width);
-        let grid = Grid::new(isa, worker.team.threads_max(), [rows, k, columns], groups);
+        let line = if self.reading == Reading::Pixels { 1 } else { self.window.output[1] };
+        let grid = Grid::new(isa, worker.team.threads_max(), [rows, k, columns], groups, line);
         let small = rows.saturating_mul(k).saturating_mul(width) < SMALL;
         let split = if small { Split::Caller } else { Split::Runs(1) };
         let [offsets_bytes, copies_bytes] = self.part_bytes();
@@ -179,7 +180,7 @@ impl Product {
                             let at = group * columns + some.start;
                             let channel = group * piece;
                             let place = [first, rows];
-                            let edge = self.window.locate(
+                            let located = self.window.locate(
                                 self.reading,
                                 x,
                                 place,
@@ -187,14 +188,17 @@ impl Product {
                                 offsets,
                                 copies,
                             );
-                            let residuals: [&[f32]; ROWS_MAX] = from_fn(|r| {
-                                let row = (first + r) * width + at;
-                                residual.get(row..row + some.len()).unwrap_or_default()
-                            });
+                            let mut residuals: [&[f32]; ROWS_MAX] = [&[]; ROWS_MAX];
+                            if !residual.is_empty() {
+                                for (r, other) in residuals[..rows].iter_mut().enumerate() {
+                                    *other = &residual[(first + r) * width + at..][..some.len()];
+                                }
+                            }
                             let product = gemm::Product {
                                 x,
-                                edge,
+                                edge: located.edge,
                                 offsets,
+                                step: located.step,
                                 piece,
                                 panels: &panels[..gemm::packed_len(some.len(), k)],
                                 bias: bias.get(at..at + some.len()).unwrap_or_default(),
@@ -236,10 +240,18 @@ struct Grid {
 
 impl Grid {
     /// Cuts `rows × columns` sums of `k` products for so many threads; groups of columns stay
-    /// together.
-    fn new(isa: Isa, threads: usize, [rows, k, columns]: [usize; 3], groups: usize) -> Self {
+    /// together, and so do the rows of a line of the result, where these are many.
+    fn new(
+        isa: Isa,
+        threads: usize,
+        [rows, k, columns]: [usize; 3],
+        groups: usize,
+        line: usize,
+    ) -> Self {
+        let lines = line >= 2 * isa.rows() && rows / line >= 4 * threads;
         if groups > 1 {
-            return Self { rows: isa.rows(), columns: groups * columns };
+            let rows = if lines { line } else { isa.rows() };
+            return Self { rows, columns: groups * columns };
         }
         // Columns that are read again and again must stay near; rows come once for all of them.
         let near = (CACHED / (4 * k.max(1)) / COLUMNS * COLUMNS).max(COLUMNS);
@@ -250,7 +262,7 @@ impl Grid {
         if columns <= 2 * near {
             // Tiles of about the same height, as low ones are slow.
             let height = rows.div_ceil(rows.div_ceil(isa.rows()).max(1));
-            let grid = Self { rows: height, columns };
+            let grid = Self { rows: if lines { line } else { height }, columns };
             let few = threads > 1 && tiles(grid) < enough;
             return Self { columns: if few { narrow.min(columns) } else { columns }, ..grid };
         }

@@ -211,6 +211,7 @@ impl<'a> Gates<'a> {
                 x,
                 edge: &[],
                 offsets: &offsets[..out.len()],
+                step: Some(k),
                 piece: k,
                 panels: &self.panels[gate * len..(gate + together) * len],
                 bias: begin.get(columns.clone()).unwrap_or_default(),

@@ -251,6 +251,7 @@ impl Spread {
                 x,
                 edge: padding(),
                 offsets,
+                step: None,
                 piece: channels,
                 panels,
                 bias: biases,
