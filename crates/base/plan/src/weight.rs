@@ -64,6 +64,21 @@ pub trait WeightSource: Send + Sync {
     /// If the bytes cannot be read, or the source has changed since it was opened.
     fn read_rows(&self, weight: &Weight, row: u64, out: &mut [u8]) -> Result<(), ReadError>;
 
+    /// Fills `out` with whole columns of a matrix from `column` on, one behind the other, if the source
+    /// holds them so; else gives false and reads nothing.
+    ///
+    /// # Errors
+    /// As [`read_rows`](Self::read_rows).
+    fn read_columns(
+        &self,
+        weight: &Weight,
+        column: u64,
+        out: &mut [u8],
+    ) -> Result<bool, ReadError> {
+        let _ = (weight, column, out);
+        Ok(false)
+    }
+
     /// Takes note that a weight was read for the last time: its bytes may be given up.
     fn release(&self, weight: &Weight) {
         let _ = weight;

@@ -5,11 +5,11 @@
 
 use crate::layout::{index, numbers, numbers_mut};
 use crate::matrix::{self, Matrix};
-use crate::memory::{Pages, Region};
+use crate::memory::{Pages, Region, populate};
 use crate::pool::{Parts, Split, Team, Tiles};
 use crate::steps::Packing;
 use crate::weights::{Held, Placement};
-use kernels::{gemm, isa::LANES};
+use kernels::{Isa, gemm, isa::LANES};
 use plan::{Control, LoadError, Plan, ReadError, Weight, WeightSource};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,6 +23,7 @@ const VECTOR_STEP: u64 = 1 << 16;
 struct Load<'a> {
     source: &'a dyn WeightSource,
     control: &'a dyn Control,
+    isa: Isa,
     done: AtomicU64,
     total: u64,
     failed: Mutex<Option<LoadError>>,
@@ -44,10 +45,22 @@ impl Load<'_> {
 
     /// Reads rows; false after an error.
     fn read(&self, weight: &Weight, row: u64, out: &mut [u8]) -> bool {
-        match self.source.read_rows(weight, row, out) {
-            Ok(()) => {
-                self.done.fetch_add(out.len() as u64, Ordering::Relaxed);
-                true
+        let read = self.source.read_rows(weight, row, out);
+        self.noted(read.map(|()| true), out)
+    }
+
+    /// Reads columns, if the source holds them one behind the other; false after an error, too.
+    fn read_columns(&self, weight: &Weight, column: u64, out: &mut [u8]) -> bool {
+        let read = self.source.read_columns(weight, column, out);
+        self.noted(read, out)
+    }
+
+    /// Counts what was read, or keeps the error.
+    fn noted(&self, read: Result<bool, ReadError>, out: &[u8]) -> bool {
+        match read {
+            Ok(read) => {
+                self.done.fetch_add(if read { out.len() as u64 } else { 0 }, Ordering::Relaxed);
+                read
             }
             Err(error) => {
                 self.fail(error.into());
@@ -87,6 +100,7 @@ pub(crate) fn load(
     let load = Load {
         source,
         control,
+        isa: Isa::detect(),
         done: AtomicU64::new(0),
         total: kept().map(|(id, _)| weight(id).stored_bytes().0).sum(),
         failed: Mutex::new(None),
@@ -183,12 +197,14 @@ fn pack_array(
             if !load.goes_on() || !load.read(weight, i as u64 * rows, stored) {
                 return;
             }
-            packing.pack(weight, stored, out);
+            populate(out);
+            packing.pack(load.isa, weight, stored, out);
         }
     });
 }
 
-/// Packs matrices of so many packed bytes each by their rows, some at a time: these go to all panels.
+/// Packs matrices of so many packed bytes each: panel by panel where the source holds columns, else by
+/// their rows, some at a time, which go to all panels.
 fn pack_columns(
     load: &Load<'_>,
     weight: &Weight,
@@ -201,6 +217,21 @@ fn pack_columns(
     let columns = index(weight.shape.last());
     let panels = columns.div_ceil(LANES);
     let rows = packed_bytes / (4 * LANES * panels);
+    let column_bytes = 4 * rows;
+    let held = index(Packing::Columns.held_bytes(weight));
+    if LANES * column_bytes <= held && load.read_columns(weight, 0, &mut []) {
+        return team.rows(out, 4 * LANES * rows, parts, |scratch, first, out| {
+            for (i, out) in (first..).zip(out.chunks_exact_mut(4 * LANES * rows)) {
+                let some = LANES.min(columns - i * LANES);
+                let stored = &mut scratch[..some * column_bytes];
+                if !load.goes_on() || !load.read_columns(weight, (i * LANES) as u64, stored) {
+                    return;
+                }
+                populate(out);
+                gemm::pack_columns(numbers::<f32>(stored), rows, numbers_mut(out));
+            }
+        });
+    }
     for (matrix, out) in (0..).zip(out.chunks_exact_mut(packed_bytes)) {
         let mut tiles = [Tiles::new(out, 4 * LANES * rows, panels, 4 * LANES * some)];
         team.tiles(&mut tiles, parts, Split::Runs(1), |scratch, _, mut tile| {

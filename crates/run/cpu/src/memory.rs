@@ -18,6 +18,9 @@ const HUGE: usize = 2 << 20;
 /// Bytes between two touches: no system has smaller pages.
 const PAGE: usize = 4096;
 
+/// The fewest bytes whose pages are asked for together.
+const POPULATED: usize = 4 * PAGE;
+
 /// What a region lies on.
 ///
 /// Weights that are read anew for every token want huge pages. Those of a network are read a few times
@@ -99,8 +102,20 @@ impl Region {
     }
 }
 
+/// Asks the system for the pages inside of `bytes` at once, before they are written: it takes two
+/// thirds of the time that as many faults take. A refusal costs nothing else.
+pub(crate) fn populate(bytes: &mut [u8]) {
+    let before = bytes.as_ptr().align_offset(PAGE).min(bytes.len());
+    let inside = &mut bytes[before..];
+    let whole = inside.len() / PAGE * PAGE;
+    if whole >= POPULATED {
+        os::populate(&mut inside[..whole]);
+    }
+}
+
 /// Writes a byte of each page.
 fn touch(bytes: &mut [u8]) {
+    populate(bytes);
     for byte in bytes.iter_mut().step_by(PAGE) {
         // SAFETY: a reference is valid for a write; volatile, as the value is already zero.
         unsafe { core::ptr::write_volatile(byte, 0) };
@@ -171,6 +186,14 @@ mod os {
         NonNull::new(base.cast())
     }
 
+    /// Makes all pages of `pages` be there, if the system can.
+    pub(super) fn populate(pages: &mut [u8]) {
+        let (base, len) = (pages.as_mut_ptr().cast(), pages.len());
+        // SAFETY: whole pages that are borrowed to be written; their content stays. A refusal (before
+        // Linux 5.14, or no memory) only costs speed.
+        unsafe { libc::madvise(base, len, libc::MADV_POPULATE_WRITE) };
+    }
+
     /// Gives memory back.
     ///
     /// # Safety
@@ -196,6 +219,9 @@ mod os {
         // SAFETY: the layout's size is not zero.
         NonNull::new(unsafe { alloc_zeroed(layout(len)) })
     }
+
+    /// Other systems are not asked.
+    pub(super) fn populate(_: &mut [u8]) {}
 
     /// Gives memory back.
     ///

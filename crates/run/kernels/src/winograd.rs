@@ -52,20 +52,27 @@ impl Square {
 ///
 /// # Panics
 /// If `panel` has another size, or there are more filters.
-pub fn pack_filters(square: Square, filters: &[f32], channels: usize, panel: &mut [f32]) {
+pub fn pack_filters(isa: Isa, square: Square, filters: &[f32], channels: usize, panel: &mut [f32]) {
     assert_eq!(panel.len(), square.points() * channels * LANES, "a panel for each point");
     assert!(filters.len() <= LANES * 9 * channels, "sixteen filters at most");
-    let (panel, _) = panel.as_chunks_mut::<LANES>();
-    for c in 0..channels {
-        let mut taps = [[[0.0; LANES]; 3]; 3];
-        for (r, filter) in filters.chunks_exact(9 * channels).enumerate() {
-            for (i, tap) in filter[c..].iter().step_by(channels).enumerate() {
-                taps[i / 3][i % 3][r] = f64::from(*tap);
-            }
-        }
-        match square {
-            Square::Two => pack_points(&taps, factors_of_two, c, channels, panel),
-            Square::Four => pack_points(&taps, factors_of_four, c, channels, panel),
+    isa.run(PackFilters { square, filters, channels, panel });
+}
+
+struct PackFilters<'a, 'o> {
+    square: Square,
+    filters: &'a [f32],
+    channels: usize,
+    panel: &'o mut [f32],
+}
+
+impl Kernel for PackFilters<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        match self.square {
+            Square::Two => self.points::<4>(),
+            Square::Four => self.points::<6>(),
         }
     }
 }
@@ -73,41 +80,58 @@ pub fn pack_filters(square: Square, filters: &[f32], channels: usize, panel: &mu
 /// Sixteen filters' values.
 type Values = [f64; LANES];
 
-/// Writes the points of channel `c`.
-#[expect(clippy::cast_possible_truncation, reason = "rounded once, at the end")]
-fn pack_points<const R: usize>(
-    taps: &[[Values; 3]; 3],
-    factors: fn([Values; 3]) -> [Values; R],
-    c: usize,
-    channels: usize,
-    panel: &mut [[f32; LANES]],
-) {
-    let rows = taps.map(factors);
-    for x in 0..R {
-        let column = factors([rows[0][x], rows[1][x], rows[2][x]]);
-        for y in 0..R {
-            panel[(y * R + x) * channels + c] = column[y].map(|value| value as f32);
+impl PackFilters<'_, '_> {
+    /// Writes the `R` by `R` points of all channels.
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "rounded once, at the end")]
+    fn points<const R: usize>(self) {
+        let Self { filters, channels, panel, .. } = self;
+        let (panel, _) = panel.as_chunks_mut::<LANES>();
+        let mut singles = [[0.0; LANES]; 9];
+        for c in 0..channels {
+            for (r, filter) in filters.chunks_exact(9 * channels).enumerate() {
+                for tap in 0..9 {
+                    singles[tap][r] = filter[tap * channels + c];
+                }
+            }
+            let mut taps = [[[0.0; LANES]; 3]; 3];
+            for tap in 0..9 {
+                for r in 0..LANES {
+                    taps[tap / 3][tap % 3][r] = f64::from(singles[tap][r]);
+                }
+            }
+            let rows = [factors::<R>(&taps[0]), factors::<R>(&taps[1]), factors::<R>(&taps[2])];
+            for x in 0..R {
+                let column = factors::<R>(&[rows[0][x], rows[1][x], rows[2][x]]);
+                for y in 0..R {
+                    let lanes = &mut panel[(y * R + x) * channels + c];
+                    for r in 0..LANES {
+                        lanes[r] = column[y][r] as f32;
+                    }
+                }
+            }
         }
     }
 }
 
-/// A filter of three taps at the points of squares of two.
-fn factors_of_two([a, b, c]: [Values; 3]) -> [Values; 4] {
-    let each = |f: fn(f64, f64, f64) -> f64| core::array::from_fn(|r| f(a[r], b[r], c[r]));
-    [a, each(|a, b, c| (a + c + b) / 2.0), each(|a, b, c| (a + c - b) / 2.0), c]
-}
-
-/// A filter of three taps at the points of squares of four.
-fn factors_of_four([a, b, c]: [Values; 3]) -> [Values; 6] {
-    let each = |f: fn(f64, f64, f64) -> f64| core::array::from_fn(|r| f(a[r], b[r], c[r]));
-    [
-        a,
-        each(|a, b, c| (a + c + b) * (1.0 / 3.0)),
-        each(|a, b, c| (a + c - b) * (-1.0 / 3.0)),
-        each(|a, b, c| (4.0 * a + 2.0 * b + c) * (-4.0 / 15.0)),
-        each(|a, b, c| (a - 2.0 * b + 4.0 * c) * (1.0 / 15.0)),
-        c,
-    ]
+/// Filters of three taps at the `R` points of squares of two or of four.
+#[inline(always)]
+fn factors<const R: usize>(taps: &[Values; 3]) -> [Values; R] {
+    let mut all = [taps[0]; R];
+    for r in 0..LANES {
+        let [a, b, c] = [taps[0][r], taps[1][r], taps[2][r]];
+        if R == 4 {
+            all[1][r] = (a + c + b) / 2.0;
+            all[2][r] = (a + c - b) / 2.0;
+        } else {
+            all[1][r] = (a + c + b) * (1.0 / 3.0);
+            all[2][r] = (a + c - b) * (-1.0 / 3.0);
+            all[3][r] = (4.0 * a + 2.0 * b + c) * (-4.0 / 15.0);
+            all[4][r] = (a - 2.0 * b + 4.0 * c) * (1.0 / 15.0);
+        }
+    }
+    all[R - 1] = taps[2];
+    all
 }
 
 /// An image that is cut into squares of results.

@@ -140,6 +140,20 @@ impl WeightSource for Constants {
         held.read(dtype, start, out).map_err(|reason| error(reason.to_string()))
     }
 
+    fn read_columns(
+        &self,
+        weight: &Weight,
+        column: u64,
+        out: &mut [u8],
+    ) -> Result<bool, ReadError> {
+        let error = |reason: String| ReadError { tensor: weight.tensor.clone(), reason };
+        let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(Held::Derived(derived)) = map.get(&weight.tensor) else { return Ok(false) };
+        let column =
+            usize::try_from(column).map_err(|_| error("a column behind its end".into()))?;
+        derived.read_columns(column, out).map_err(|reason| error(reason.to_string()))
+    }
+
     fn identity(&self, weight: &Weight) -> Option<u64> {
         let mut state = DefaultHasher::new();
         let map = self.map.read().unwrap_or_else(PoisonError::into_inner);

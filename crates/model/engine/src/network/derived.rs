@@ -105,6 +105,17 @@ impl Derived {
         Ok(())
     }
 
+    /// Fills `out` with columns from `first` on, if these are rows of what it is computed from.
+    pub(super) fn read_columns(&self, first: usize, out: &mut [u8]) -> Result<bool, HostError> {
+        let (Way::Turned, [Some((x, dtype, dims))]) = (self.way, &self.operands[..]) else {
+            return Ok(false);
+        };
+        let start = first.checked_mul(split(*dims).1 * width(*dtype));
+        let start = start.ok_or_else(|| HostError::Read("a column behind its end".into()))?;
+        x.read(*dtype, start, out)?;
+        Ok(true)
+    }
+
     /// Tells `state` what is computed from what.
     pub(super) fn identify(&self, state: &mut DefaultHasher) {
         (format!("{:?}", self.op), self.dtype, self.dims).hash(state);

@@ -47,7 +47,7 @@ fn convolve(isa: Isa, squares: &Squares, x: &[f32], filters: &[f32], count: usiz
     let mut panels = vec![f32::NAN; count.div_ceil(LANES) * panel];
     let pieces = filters.chunks(LANES * 9 * channels);
     for (panel, filters) in panels.chunks_exact_mut(panel).zip(pieces) {
-        pack_filters(square, filters, channels, panel);
+        pack_filters(isa, square, filters, channels, panel);
     }
     let [height, width] = window.output;
     let mut out = vec![f32::NAN; height * width * count];

@@ -9,7 +9,7 @@ use super::int8;
 use super::spread::Phases;
 use crate::layout::{index, numbers, numbers_mut};
 use kernels::winograd::{self, Square};
-use kernels::{gemm, isa::LANES};
+use kernels::{Isa, gemm, isa::LANES};
 use plan::{Operand, Plan, Step, Weight};
 use tensor::{Bytes, DType, F16, TensorType};
 
@@ -134,7 +134,7 @@ impl Packing {
     }
 
     /// Packs a piece.
-    pub(crate) fn pack(self, weight: &Weight, stored: &[u8], packed: &mut [u8]) {
+    pub(crate) fn pack(self, isa: Isa, weight: &Weight, stored: &[u8], packed: &mut [u8]) {
         if let Self::Bytes(panels) = self {
             return panels.pack(weight, stored, packed);
         }
@@ -155,7 +155,7 @@ impl Packing {
             Self::Columns => gemm::pack_rows(stored, index(weight.shape.last()), packed),
             Self::Filters { .. } => gemm::pack_columns(stored, k, packed),
             Self::Points(square) => {
-                winograd::pack_filters(square, stored, index(weight.shape.last()), packed);
+                winograd::pack_filters(isa, square, stored, index(weight.shape.last()), packed);
             }
             Self::Gates { .. } => gemm::pack_columns(stored, index(weight.shape.last()), packed),
             Self::Taps => pack_taps(stored, k, packed, |tap| tap),
