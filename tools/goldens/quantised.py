@@ -19,6 +19,8 @@ import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
+from patterns import pattern
+
 SEED = 20261122
 U8, S8 = QuantType.QUInt8, QuantType.QInt8
 # Activations, weights, and whether each channel has a scale.
@@ -114,15 +116,6 @@ def matrices(seed):
 
 
 NETWORKS = {"residual": residual, "gated": gated, "matrices": matrices}
-
-
-def pattern(dims, place):
-    """Numbers that any language can make again: the top bits of products."""
-    i = np.arange(int(np.prod(dims)), dtype=np.uint64) + np.uint64(100_003 * place + 1)
-    i = (i * np.uint64(2_654_435_761)) & np.uint64(0xFFFFFFFF)
-    i ^= i >> np.uint64(15)
-    i = (i * np.uint64(2_246_822_519)) & np.uint64(0xFFFFFFFF)
-    return ((i >> np.uint64(8)).astype(np.float32) / np.float32(1 << 23) - np.float32(1)).reshape(dims)
 
 
 class Patterns(CalibrationDataReader):

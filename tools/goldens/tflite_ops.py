@@ -17,18 +17,11 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
+from patterns import pattern
+
 SEED = 20261122
 RUNS = 3
 TYPES = {np.dtype(np.float32): 0, np.dtype(np.int32): 2, np.dtype(np.int8): 9, np.dtype(np.int16): 7}
-
-
-def pattern(dims, place):
-    """Numbers that any language can make again: the top bits of products."""
-    i = np.arange(int(np.prod(dims)), dtype=np.uint64) + np.uint64(100_003 * place + 1)
-    i = (i * np.uint64(2_654_435_761)) & np.uint64(0xFFFFFFFF)
-    i ^= i >> np.uint64(15)
-    i = (i * np.uint64(2_246_822_519)) & np.uint64(0xFFFFFFFF)
-    return ((i >> np.uint64(8)).astype(np.float32) / np.float32(1 << 23) - np.float32(1)).reshape(dims)
 
 
 class Net:

