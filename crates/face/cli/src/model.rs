@@ -130,17 +130,6 @@ pub(crate) fn load(
     Ok(lm)
 }
 
-/// What to say of a model whose file names a window that is not used, where it would matter.
-pub(crate) fn window_notice(lm: &ledge::LanguageModel) -> Option<String> {
-    let window = lm.engine().model().model().settings.window_unused?;
-    (lm.engine().context() > u64::from(window)).then(|| {
-        format!(
-            "the file names a sliding window of {window} positions, which is not used for this \
-             family of GGUF files, as in llama.cpp; --ctx {window} stays within it"
-        )
-    })
-}
-
 /// Reads the header of a GGUF file, whatever its architecture.
 pub(crate) fn header(path: &Path) -> Result<Gguf> {
     let origin = engine::store::Origin::open(path)?;

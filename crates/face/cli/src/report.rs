@@ -119,13 +119,17 @@ impl Report {
                 |first| format!("first token {:.0} ms", ms(first)),
             );
             let peak = peak.map_or_else(String::new, |peak| format!("peak {peak} of "));
+            // The time between tokens takes two.
+            let decode = if self.produced > 1 {
+                format!(", {:.1} tok/s", self.decode_rate())
+            } else {
+                String::new()
+            };
             say(format_args!(
-                "{first} · prompt {}, {:.0} tok/s · {}, {:.1} tok/s · {peak}{} \
-                 promised · seed {} · {}",
+                "{first} · prompt {}, {:.0} tok/s · {}{decode} · {peak}{} promised · seed {} · {}",
                 counted(self.prompt_tokens, "token"),
                 self.prompt_rate(),
                 counted(self.produced, "token"),
-                self.decode_rate(),
                 self.promise.total(),
                 self.seed,
                 self.ending,

@@ -218,6 +218,27 @@ impl Fit {
         self.plan.promise()
     }
 
+    /// What the context goes beyond: the positions that the model was made for, or a window that
+    /// its file names and its family does not use.
+    pub fn notices(&self) -> Vec<String> {
+        let settings = &self.model.model().settings;
+        let (context, own) = (self.context, settings.context);
+        let made_for = (context > own).then(|| {
+            format!(
+                "a context of {context} is more than the {own} positions that the model was made \
+                 for: what it writes beyond them may lack sense"
+            )
+        });
+        let window = settings.window_unused.filter(|window| context > u64::from(*window));
+        let unused = window.map(|window| {
+            format!(
+                "the file names a sliding window of {window} positions, which is not used for this \
+                 family of GGUF files, as in llama.cpp; --ctx {window} stays within it"
+            )
+        });
+        made_for.into_iter().chain(unused).collect()
+    }
+
     /// Loads the weights within the promise.
     ///
     /// # Errors

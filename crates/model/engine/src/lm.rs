@@ -26,7 +26,7 @@ pub struct LanguageModel {
 
 impl LanguageModel {
     pub(crate) fn load(fit: Fit, control: &dyn Control) -> Result<Self, EngineError> {
-        let (promise, context) = (fit.promise(), fit.context());
+        let (promise, context, mut notices) = (fit.promise(), fit.context(), fit.notices());
         let Parts { model, backend, planned: (plan, constants), packs, weights } = fit.into_parts();
         let bytes_of = |kinds: &[BufferKind]| kinds.iter().map(|kind| plan.bytes_of(*kind)).sum();
         let kinds = [BufferKind::Kv, BufferKind::Arena, BufferKind::Scratch, BufferKind::Io];
@@ -36,9 +36,10 @@ impl LanguageModel {
         let source = Arc::new(model.weights(constants).kept_in(packs));
         let program = backend.load(plan, source.clone(), &mut grant, control)?;
         model.check_unchanged()?;
+        notices.extend(source.notices());
         Ok(Self {
             model,
-            notices: source.notices(),
+            notices,
             program,
             ledger: Mutex::new(ledger),
             per_session,
@@ -53,7 +54,7 @@ impl LanguageModel {
         &self.model
     }
 
-    /// What happened while loading that nobody asked for.
+    /// What nobody asked for: what the context goes beyond, what happened while loading.
     pub fn notices(&self) -> &[String] {
         &self.notices
     }

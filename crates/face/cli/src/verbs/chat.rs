@@ -39,7 +39,6 @@ pub(crate) fn run(args: &Chat, scene: &Scene) -> Result<()> {
         }
     };
     fresh(&mut chat);
-    let mut notice = model::window_notice(&lm);
     let at_terminal = io::stdin().is_terminal();
     let mut output = Output::stdout();
     let mut line = String::new();
@@ -68,9 +67,6 @@ pub(crate) fn run(args: &Chat, scene: &Scene) -> Result<()> {
             text => chat.user(text),
         }
         let mut report = Report::begin(&lm, kv, sampling.seed, load);
-        if let Some(notice) = notice.take() {
-            report.notice(&scene.manner, &notice);
-        }
         let spoken = turn(args, scene, &lm, &mut chat, &sampling, &mut output, &mut report);
         match spoken {
             Ok(()) => {}

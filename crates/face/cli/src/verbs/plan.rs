@@ -5,7 +5,7 @@ use crate::{
     args::Plan,
     failure::{Failure, Result, does_not_fit},
     model,
-    output::{Output, counted},
+    output::{Output, counted, say},
 };
 use engine::{DoesNotFit, EngineError, WeightPlace};
 use ledge::{BufferKind, Bytes, Solved};
@@ -51,6 +51,9 @@ pub(crate) fn run(args: &Plan, scene: &Scene) -> Result<()> {
         table(&mut output, &solved, fits, detail)?;
     }
     output.finish()?;
+    if !scene.manner.quiet && !scene.manner.json {
+        solved.fit().notices().iter().for_each(|notice| say(format_args!("note: {notice}")));
+    }
     match refusal {
         None => Ok(()),
         Some(refusal) => Err(quietly(does_not_fit(&refusal), scene)),
@@ -117,6 +120,7 @@ fn object(solved: &Solved, memory: Option<Bytes>, refusal: Option<&DoesNotFit>) 
         "threads": solved.fit().threads(),
         "buffers": buffers,
         "advice": advice,
+        "notices": solved.fit().notices(),
     })
 }
 

@@ -50,9 +50,6 @@ pub(crate) fn run(args: &Run, scene: &Scene) -> Result<()> {
         let notice = "the model has a chat template; --chat makes the prompt a user's turn";
         report.notice(&scene.manner, notice);
     }
-    if let Some(notice) = model::window_notice(&lm) {
-        report.notice(&scene.manner, &notice);
-    }
     let mut show = Show {
         manner: &scene.manner,
         interrupt: &scene.interrupt,

@@ -223,6 +223,19 @@ fn a_window_that_is_not_used_is_told_where_it_would_matter() {
 }
 
 #[test]
+fn a_context_beyond_the_models_own_is_told_before_and_while_it_is_used() {
+    let beyond = "2049 is more than the 2048 positions";
+    for words in [&["plan"][..], &["run", "Hello", "-n", "1"]] {
+        let told = ledge(&[words, &["--ctx", "2049"]].concat());
+        assert!(stderr(&told).contains(beyond), "{}", stderr(&told));
+        let within = ledge(&[words, &["--ctx", "2048"]].concat());
+        assert!(!stderr(&within).contains("positions"), "{}", stderr(&within));
+    }
+    let object = ledge(&["plan", "--ctx", "2049", "--json"]);
+    assert!(stdout(&object).contains(beyond), "{}", stdout(&object));
+}
+
+#[test]
 fn whoever_stops_reading_does_no_harm() {
     let cases: [(&[&str], i32); 4] = [
         (&["run", "The sea was", "-n", "2"], 0),
