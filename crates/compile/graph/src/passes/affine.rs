@@ -1,6 +1,7 @@
 //! A factor and a term for each channel of an image as one step: a convolution of one tap in which
 //! every channel is a group of its own. What stands behind it then becomes its epilogue, as a
 //! batch normalisation with its activation in front of a convolution, which no weights can take in.
+//! A second factor and a second term behind it are left alone, as the next round folds them.
 
 use super::fold::along;
 use super::rewrite::{Rewriter, is_weight};
@@ -19,6 +20,11 @@ fn rule(graph: &mut Rewriter<'_>, node: &Node) -> Option<Input> {
     let (product, term) = with_weight(*node.inputs.first()?, *node.inputs.get(1)?)?;
     let (ArrayOp::Zip(Zip::Multiply), inputs) = graph.sole_writer(product)? else { return None };
     let (x, factor) = with_weight(inputs[0], inputs[1])?;
+    if let Some((ArrayOp::ConvLast { epilogue, .. }, _)) = graph.sole_writer(x)
+        && epilogue == Epilogue::default()
+    {
+        return None;
+    }
     let image = graph.array(x)?;
     let rank = image.dims.len();
     if rank < 3 || !image.dtype.is_float() || graph.array(node.output.into())?.dims != image.dims {
