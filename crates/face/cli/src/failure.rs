@@ -5,7 +5,7 @@
 
 use crate::{args::Manner, output::say};
 use engine::{EngineError, fit::DoesNotFit, llm::session, store::StoreError};
-use import::onnx::NetworkError;
+use import::{network::HostError, onnx::NetworkError};
 use serde_json::{Value, json};
 use std::{fmt, io, path::Path};
 
@@ -172,6 +172,11 @@ impl From<EngineError> for Failure {
                     .at(file)
                     .hint("give a .gguf, .onnx or .tflite file, or a folder with config.json and .safetensors files")
             }
+            EngineError::Beside { file, reason } => {
+                Self::new(Exit::File, format!("the network's weights: {reason}"))
+                    .at(file)
+                    .hint(WEIGHTS_BESIDE)
+            }
             EngineError::Format { file, source } => Self::new(Exit::File, chain(&source))
                 .at(file)
                 .hint("the file is damaged or cut short: fetch it again and compare its checksum"),
@@ -244,6 +249,10 @@ impl From<StoreError> for Failure {
     }
 }
 
+/// What to do where a network's weights cannot be read.
+const WEIGHTS_BESIDE: &str =
+    "have the files with its weights beside it, whole and under the names that it gives";
+
 /// A network that cannot be used, or inputs that do not fit it.
 fn network(file: &str, source: &NetworkError) -> Failure {
     let failure = match source {
@@ -251,6 +260,9 @@ fn network(file: &str, source: &NetworkError) -> Failure {
             .hint("`ledge inspect` lists the inputs; give each as --input NAME=FILE.npy"),
         NetworkError::Unsupported(_) => {
             Failure::new(Exit::File, source).hint("`ledge inspect` shows the rest of the file")
+        }
+        NetworkError::Host { source: HostError::Read(_), .. } => {
+            Failure::new(Exit::File, chain(source)).hint(WEIGHTS_BESIDE)
         }
         _ => Failure::new(Exit::File, chain(source))
             .hint("the file breaks an operator's rules: check how it was exported"),

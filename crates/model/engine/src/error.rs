@@ -24,6 +24,14 @@ pub enum EngineError {
         /// What it is instead.
         reason: String,
     },
+    /// A file that a network keeps its weights in cannot be used: fetch it too.
+    #[error("{file}: {reason}")]
+    Beside {
+        /// The file with the weights.
+        file: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The file's structure is broken.
     #[error("{file}")]
     Format {

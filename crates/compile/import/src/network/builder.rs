@@ -570,6 +570,7 @@ fn indexes(op: &ArrayOp) -> bool {
             | ArrayOp::GatherNd { .. }
             | ArrayOp::ScatterElements { .. }
             | ArrayOp::ScatterNd { .. }
+            | ArrayOp::RoiAlign(_)
     )
 }
 

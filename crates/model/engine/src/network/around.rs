@@ -9,11 +9,11 @@ use plan::{Buffer, BufferKind, Plan, Weight};
 use tensor::Bytes;
 
 /// Code and tables that any network touches after its file was read.
-const LATER: Bytes = Bytes::kib(4224);
+const LATER: Bytes = Bytes::kib(4480);
 /// What each thread adds.
 const THREAD_LATER: Bytes = Bytes::kib(64);
 /// Tables of each step, in the graph, the plan and the schedule.
-const STEP: Bytes = Bytes::kib(1);
+const STEP: Bytes = Bytes::kib(2);
 
 /// What there was when the file had been read.
 #[derive(Clone, Copy, Debug)]

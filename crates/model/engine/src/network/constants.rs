@@ -96,7 +96,13 @@ impl Constants {
                 Constant::Splat(one) => Held::Splat(one),
                 Constant::Stored(stored) => {
                     let found = folder.find(&stored);
-                    Held::Piece(found.map_err(|error| unreadable(&name, &error))?)
+                    Held::Piece(found.map_err(|error| match &stored.file {
+                        Some(file) => EngineError::Beside {
+                            file: folder.place(file),
+                            reason: error.to_string(),
+                        },
+                        None => unreadable(&name, &error),
+                    })?)
                 }
             };
             map.insert(name, held);

@@ -136,6 +136,12 @@ impl Folder {
         Bytes((self.bytes.len() - holes) as u64)
     }
 
+    /// Where a file of the model is looked for.
+    pub(super) fn place(&self, name: &str) -> String {
+        let path = self.path.as_ref().map_or_else(|| name.into(), |folder| folder.join(name));
+        path.display().to_string()
+    }
+
     /// The bytes of a tensor.
     pub(super) fn find(&self, stored: &Stored) -> Result<Piece, HostError> {
         let name = || stored.file.as_deref().unwrap_or("the model");

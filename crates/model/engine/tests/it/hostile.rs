@@ -216,6 +216,20 @@ fn computed_indices_out_of_range_name_the_node() {
     let error = chain(&network.run(&[("a", far.view())]).unwrap_err());
     assert!(error.contains("`pick`") && error.contains("100"), "{error}");
     assert!(network.run(&[("a", f32s(&[100]).view())]).is_ok());
+    // The image that a region is cut from.
+    let nodes = [
+        node("round", "Cast", &["a"], &["i"], &[attribute("to", 7)]),
+        node("grow", "Reshape", &["a", "four"], &["x"], &[]),
+        node("place", "Reshape", &["a", "two"], &["r"], &[]),
+        node("cut", "RoiAlign", &["x", "r", "i"], &["y"], &[]),
+    ];
+    let shapes = [integers("four", &[4], &[1, 1, 2, 2]), integers("two", &[2], &[-1, 4])];
+    let g = graph(&nodes, &[value("a", 1, &[4])], &[value("y", 1, &[-1, 1, 1, 1])]);
+    let g = shapes.iter().fold(g, |g, shape| g.bytes(5, &shape.0));
+    let network = Network::from_bytes(model(17, &g));
+    let error = network.and_then(|network| network.run(&[("a", f32s(&[4]).view())]).map(drop));
+    let error = chain(&error.unwrap_err());
+    assert!(error.contains("`cut`"), "{error}");
 }
 
 /// A kilobyte that claims gigabytes: in the tensor itself, in another file, by arithmetic.
@@ -319,6 +333,8 @@ fn external_data_stays_in_the_models_folder() {
     for location in bad {
         assert!(open(location).is_err(), "{location:?}");
     }
+    let missing = open("nobody.bin").unwrap_err().to_string();
+    assert!(missing.starts_with(&*folder.join("model/nobody.bin").to_string_lossy()), "{missing}");
     fs::remove_dir_all(&folder).unwrap();
 }
 
