@@ -20,6 +20,7 @@ pub mod slide;
 pub mod weave;
 pub mod map;
 pub mod reduce;
+pub mod logits;
 pub mod resize;
 pub mod response;
 pub mod recurrent;

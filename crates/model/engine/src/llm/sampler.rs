@@ -12,8 +12,8 @@
 mod chain;
 mod penalties;
 mod philox;
+mod row;
 mod settings;
-mod softmax;
 
 #[cfg(test)]
 mod tests;
@@ -21,6 +21,7 @@ mod tests;
 pub use settings::{Dry, InvalidSampling, Sampling};
 
 use chain::Candidate;
+use row::{Peaks, Row};
 use text::TokenId;
 
 /// A chosen token.
@@ -56,6 +57,7 @@ pub struct Sampler {
     vocabulary: usize,
     /// The logits after bias and penalties: `[vocabulary]`.
     adjusted: Vec<f32>,
+    peaks: Peaks,
     candidates: Vec<Candidate>,
     /// Recent tokens, sorted, for counting.
     recent: Vec<u32>,
@@ -74,6 +76,7 @@ impl Sampler {
         Ok(Self {
             vocabulary,
             adjusted: Vec::with_capacity(vocabulary),
+            peaks: Peaks::for_rows_of(vocabulary),
             candidates: Vec::with_capacity(chain::capacity(&settings, vocabulary)),
             recent: Vec::with_capacity(window),
             dry,
@@ -99,18 +102,17 @@ impl Sampler {
     /// If `logits` does not have the length that the sampler was made for.
     pub fn sample(&mut self, logits: &[f32], history: &[TokenId]) -> Result<Sampled, NonFinite> {
         assert_eq!(logits.len(), self.vocabulary, "logits do not cover the vocabulary");
-        let raw_max = softmax::checked_max(logits)?;
-        let chosen = if self.adjusts() {
+        let adjusts = self.adjusts();
+        let row = self.peaks.look(logits)?;
+        let (max, total) = (row.max, row.total());
+        let (row, known) = if adjusts {
             self.adjust(logits, history);
-            let adjusted = std::mem::take(&mut self.adjusted);
-            let chosen = self.choose(&adjusted, history.len());
-            self.adjusted = adjusted;
-            chosen?
+            (self.peaks.look(&self.adjusted)?, None)
         } else {
-            self.choose(logits, history.len())?
+            (row, Some(total))
         };
-        let logprob = logits[chosen] - raw_max - softmax::log_sum(logits, raw_max);
-        Ok(Sampled { token: token(chosen), logprob })
+        let chosen = choose(row, known, history.len(), &self.settings, &mut self.candidates)?;
+        Ok(Sampled { token: token(chosen), logprob: logits[chosen] - max - log(total) })
     }
 
     /// The `n` most probable tokens under the model's own distribution, best first.
@@ -126,9 +128,9 @@ impl Sampler {
         out: &mut Vec<Sampled>,
     ) -> Result<(), NonFinite> {
         out.clear();
-        let max = softmax::checked_max(logits)?;
-        let log_sum = softmax::log_sum(logits, max);
-        chain::take_top(logits, n, &mut self.candidates);
+        let row = self.peaks.look(logits)?;
+        let (max, log_sum) = (row.max, log(row.total()));
+        chain::take_top(row, n, &mut self.candidates);
         out.extend(self.candidates.iter().map(|candidate| Sampled {
             token: TokenId(candidate.token),
             // In the order of `sample`, for the same bits.
@@ -156,27 +158,39 @@ impl Sampler {
             penalties::dry(&mut self.adjusted, history, dry, &mut self.dry);
         }
     }
+}
 
-    /// Index of the token that the chain chooses at `position`.
-    fn choose(&mut self, logits: &[f32], position: usize) -> Result<usize, NonFinite> {
-        let max = softmax::checked_max(logits)?;
-        if self.settings.temperature == 0.0 {
-            let first = logits.iter().position(|&logit| logit >= max);
-            return first.ok_or(NonFinite::NothingLeft);
-        }
-        chain::truncate(logits, max, &self.settings, &mut self.candidates);
-        let total = chain::temper(&mut self.candidates, self.settings.temperature);
-        let mut left = philox::uniform(self.settings.seed, position as u64) * total;
-        for candidate in &self.candidates {
-            left -= candidate.weight;
-            if left < 0.0 {
-                return Ok(candidate.token as usize);
-            }
-        }
-        // Rounding can leave a crumb: it goes to the last token that can be chosen at all.
-        let last = self.candidates.iter().rev().find(|candidate| candidate.weight > 0.0);
-        last.map(|candidate| candidate.token as usize).ok_or(NonFinite::NothingLeft)
+/// Index of the token that the chain chooses at `position`; `total` is the row's, where it is known.
+fn choose(
+    row: Row<'_>,
+    total: Option<f64>,
+    position: usize,
+    settings: &Sampling,
+    candidates: &mut Vec<Candidate>,
+) -> Result<usize, NonFinite> {
+    if settings.temperature == 0.0 {
+        let (first, _) = row.at_least(row.max).next().ok_or(NonFinite::NothingLeft)?;
+        return Ok(first);
     }
+    chain::truncate(row, total, settings, candidates);
+    let sum = chain::temper(candidates, settings.temperature);
+    let mut left = philox::uniform(settings.seed, position as u64) * sum;
+    for candidate in candidates.iter() {
+        left -= candidate.weight;
+        if left < 0.0 {
+            return Ok(candidate.token as usize);
+        }
+    }
+    // Rounding can leave a crumb: it goes to the last token that can be chosen at all.
+    let last = candidates.iter().rev().find(|candidate| candidate.weight > 0.0);
+    last.map(|candidate| candidate.token as usize).ok_or(NonFinite::NothingLeft)
+}
+
+/// The logarithm, in the precision of log-probabilities.
+fn log(total: f64) -> f32 {
+    #[expect(clippy::cast_possible_truncation, reason = "rounded to f32 on purpose")]
+    let rounded = total.ln() as f32;
+    rounded
 }
 
 /// The id of row `index`; vocabularies are far smaller than 2³².

@@ -104,6 +104,22 @@ fn selecting_equals_sorting_the_whole_vocabulary() {
 }
 
 #[test]
+fn the_best_few_are_those_of_the_sorted_vocabulary() {
+    let vocabulary = 5_000;
+    // Many equal logits, in all blocks; zeros without a sign.
+    let logits: Vec<f32> = noise(vocabulary, 5).iter().map(|x| (x * 20.0).round() + 0.0).collect();
+    let mut sorted: Vec<usize> = (0..vocabulary).collect();
+    sorted.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]).then(a.cmp(&b)));
+    let mut sampler = Sampler::new(Sampling::default(), vocabulary).expect("valid");
+    let mut top = Vec::new();
+    for n in [1, 2, 40, 78, 79, 80, 300, 4_999, 5_000] {
+        sampler.top_logprobs(&logits, n, &mut top).expect("finite");
+        let best = top.iter().map(|sampled| sampled.token.index());
+        assert!(best.eq(sorted[..n].iter().copied()), "{n}");
+    }
+}
+
+#[test]
 fn ties_go_to_the_lower_id() {
     let logits = [1.0, 3.0, 3.0, -0.0, 0.0, 3.0];
     let mut sampler = Sampler::new(Sampling::greedy(), 6).expect("valid");
