@@ -19,7 +19,8 @@ use anyhow::{Context as _, Result, ensure};
 use core::num::NonZeroUsize;
 use engine::network::{Array, Network};
 use formats::{FormatError, onnx, tflite};
-use tensor::Bytes;
+use import::onnx::Extent;
+use tensor::{Bytes, Shape};
 
 use crate::fixtures::{Fixtures, Report};
 
@@ -29,6 +30,8 @@ const MUTATIONS: usize = 100_000;
 const RUNS: usize = 1_000;
 /// What a run may take.
 const RUN_BYTES: Bytes = Bytes::mib(256);
+/// Extents that a file leaves open.
+const FREE: u64 = 32;
 /// Longest time from bytes to results: what is declared may be much work.
 const RUN_TIME: Duration = Duration::from_secs(20);
 /// Files that are small enough.
@@ -114,14 +117,21 @@ enum Purpose {
     Run,
 }
 
-/// From bytes to results on zeros, for the extents that the file declares.
+/// From bytes to results on zeros, for the extents that the file declares or [`FREE`].
 fn run(file: &[u8]) -> Result<()> {
     let mut network = Network::from_bytes(file.to_vec())?;
     network.set_threads(NonZeroUsize::MIN);
-    let need = network.plan(&[])?.promise().total();
+    let mut shapes = Vec::new();
+    for declared in network.inputs() {
+        let dims = declared.dims.as_deref().unwrap_or_default().iter();
+        let dims: Vec<u64> =
+            dims.map(|dim| if let Extent::Fixed(n) = dim { *n } else { FREE }).collect();
+        shapes.push((&*declared.name, Shape::new(&dims).context("too many dimensions")?));
+    }
+    let need = network.plan(&shapes)?.promise().total();
     ensure!(need <= RUN_BYTES, "{need} are needed");
     let mut inputs = Vec::new();
-    for (declared, bound) in network.inputs().iter().zip(network.bound(&[])?) {
+    for (declared, bound) in network.inputs().iter().zip(network.bound(&shapes)?) {
         let bytes = tensor::view::tensor_bytes(bound.dtype.into(), bound.dims)?;
         let zeros = vec![0; bytes.to_usize().context("an input beyond memory")?];
         inputs.push((&*declared.name, Array::new(bound.dtype, bound.dims.dims(), zeros)?));

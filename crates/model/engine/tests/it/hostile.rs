@@ -71,7 +71,7 @@ impl Case {
         let op = node(self.name, self.op, self.inputs, &["y"], &self.attributes);
         let graph = graph(&[op], &[value("a", 1, &[1, 2, 3, 4])], &[value("y", 1, &[-1])]);
         let graph = self.constants.iter().fold(graph, |graph, tensor| graph.bytes(5, &tensor.0));
-        model(17, &graph)
+        model(23, &graph)
     }
 }
 
@@ -149,6 +149,7 @@ fn cases() -> Vec<Case> {
             .ints("z", &[0]),
         case("depth", "OneHot", &["i", "d", "v"]).ints("i", &[0]).scalar("d", -1).zeros("v", &[2]),
         case("blocks", "DepthToSpace", &["a"]).with(attribute("blocksize", 0)),
+        case("table of rotations", "RotaryEmbedding", &["a", "t", "t"]).scalar("t", 1),
         case("far blocks", "SpaceToDepth", &["a"]).with(attribute("blocksize", far)),
     ]
 }

@@ -92,15 +92,17 @@ fn bias(
         }
         sum = Some(mask);
     }
+    let sequences = scores.lengths.as_ref().map_or(1, Vec::len) as u64;
+    b.room(queries.saturating_mul(sequences).saturating_add(keys), DType::I64)?;
     let key: Vec<i64> = (0..keys.cast_signed()).collect();
     let key = b.integers(&[keys], &key)?;
     // Positions of the queries among the keys: [queries, 1], or [batch, 1, queries, 1].
     let offsets = match &scores.lengths {
-        Some(list) => list.iter().map(|n| n - queries.cast_signed()).collect(),
+        Some(list) => list.iter().map(|n| n.saturating_sub(queries.cast_signed())).collect(),
         None => vec![scores.past],
     };
-    let places: Vec<i64> =
-        offsets.iter().flat_map(|o| (0..queries.cast_signed()).map(move |i| i + o)).collect();
+    let row = |offset: i64| (0..queries.cast_signed()).map(move |i| offset.saturating_add(i));
+    let places: Vec<i64> = offsets.into_iter().flat_map(row).collect();
     let place = match &scores.lengths {
         Some(list) => b.integers(&[list.len() as u64, 1, queries, 1], &places)?,
         None => b.integers(&[queries, 1], &places)?,
@@ -285,7 +287,8 @@ pub(super) fn rotate(
             Some(places) => b.gather(t, places, 0)?,
             None => t.clone(),
         };
-        let last = rows.rank() - 1;
+        let last = rows.rank().checked_sub(1);
+        let last = last.ok_or_else(|| Fault::invalid("a table of rotations of rank 0"))?;
         let rows = b.slice(&rows, last, 0, dims / 2, 1)?;
         b.unsqueeze(&rows, last)
     };

@@ -322,6 +322,7 @@ fn rotary(b: &mut Builder<'_>, call: &Call<'_>) -> Outputs {
     };
     // One number is the first position of all sequences.
     let places = if places.elements() == 1 && places.rank() == 1 {
+        b.room(tokens, DType::I64)?;
         let steps: Vec<i64> = (0..tokens.cast_signed()).collect();
         let steps = b.integers(&[1, tokens], &steps)?;
         let places = b.add(places, &steps)?;

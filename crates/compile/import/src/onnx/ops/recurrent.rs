@@ -182,6 +182,7 @@ fn in_order(
     }
     let y = b.concat(&parts, 1)?;
     let Some(lengths) = lengths else { return Ok(y) };
+    b.room(steps, DType::I64)?;
     let time: Vec<i64> = (0..steps.cast_signed()).collect();
     let time = b.integers(&[steps, 1, 1, 1], &time)?;
     let ends = b.integers(&[lengths.len() as u64, 1], lengths)?;
