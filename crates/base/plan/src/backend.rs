@@ -19,6 +19,14 @@ pub struct Needs {
     pub tables: Bytes,
 }
 
+/// Where a backend lets a step's result lie, beside bytes of its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Freedom {
+    /// Operands whose place the result may take, the best first: of each element nothing is read any
+    /// more once it is written. The place has to be the whole result's, and no other operand's.
+    pub over: Vec<usize>,
+}
+
 /// Why a backend will not run a step.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -179,6 +187,11 @@ pub trait Backend: Debug + Send + Sync {
     /// # Errors
     /// If the backend cannot run it.
     fn accept(&self, step: &Step, plan: &Plan) -> Result<Needs, Refusal>;
+
+    /// Where the result of a step may lie; asked before anything has its place.
+    fn freedom(&self, _step: &Step, _plan: &Plan) -> Freedom {
+        Freedom::default()
+    }
 
     /// Brings the weights into the backend's layout.
     ///

@@ -3,15 +3,16 @@
 //!
 //! A step that only says that the same elements have other extents, or that reads a part of a value in
 //! one piece, is none: its result lies in its operand's bytes, and both live as long as the one that is
-//! needed longer.
+//! needed longer. Where the backend lets a step write over an operand that nothing reads afterwards, both
+//! have one place.
 
-use crate::{
-    Fault, Graph, Input, Node, ValueId,
-    memory::{self, ALIGN, Life},
-    passes, verify,
-};
+mod lives;
+
+use crate::{Fault, Graph, Input, Node, ValueId, memory::ALIGN, passes, verify};
 use alloc::{format, vec, vec::Vec};
-use plan::{ArrayOp, BufferId, BufferKind, Op, Operand, Plan, Port, Slot, Step};
+use core::mem::take;
+use lives::Lives;
+use plan::{ArrayOp, Backend, BufferId, BufferKind, Freedom, Op, Operand, Plan, Port, Slot, Step};
 use tensor::Bytes;
 
 /// Freezes a graph: removes dead code, gives every value its place in an arena sized for the
@@ -21,7 +22,22 @@ use tensor::Bytes;
 ///
 /// # Errors
 /// If the graph breaks a rule of [`verify()`].
-pub fn compile(mut graph: Graph) -> Result<Plan, Fault> {
+pub fn compile(graph: Graph) -> Result<Plan, Fault> {
+    freeze(graph, &|_, _| Freedom::default())
+}
+
+/// As [`compile`], with results where `backend` lets them lie.
+///
+/// # Errors
+/// As [`compile`].
+pub fn compile_for(graph: Graph, backend: &dyn Backend) -> Result<Plan, Fault> {
+    freeze(graph, &|step, plan| backend.freedom(step, plan))
+}
+
+/// Says where a step's result may lie; the step's operands have no places yet.
+type Ask<'a> = &'a dyn Fn(&Step, &Plan) -> Freedom;
+
+fn freeze(mut graph: Graph, ask: Ask<'_>) -> Result<Plan, Fault> {
     passes::dead_code::run(&mut graph);
     verify(&graph)?;
     let mut plan = Plan::default();
@@ -40,12 +56,26 @@ pub fn compile(mut graph: Graph) -> Result<Plan, Fault> {
     let homes = homes(&graph, &mut places);
     let steps: Vec<&Node> =
         graph.nodes.iter().filter(|node| homes[node.output.index()].is_own).collect();
-    let (values, lives) = lives(&graph, &steps, &homes, &places)?;
-    let layout = memory::place(&lives);
-    for (value, offset) in values.into_iter().zip(layout.offsets) {
-        places[value.index()] = Some((arena, offset));
+    let mut lives = Lives::of(&graph, &steps, &homes, &places)?;
+    plan.symbols.clone_from(&graph.symbols);
+    plan.weights = take(&mut graph.weights);
+    plan.states = take(&mut graph.states);
+    for (number, node) in steps.iter().enumerate() {
+        let unplaced = |value: ValueId| {
+            let ty = graph.ty(value);
+            Slot { buffer: arena, offset: 0, dtype: ty.dtype, dims: ty.dims.clone() }
+        };
+        for i in ask(&step(node, unplaced), &plan).over {
+            if let Some(Input::Value(value)) = node.inputs.get(i)
+                && lives.overwrite(number, node, (*value, size(&graph, *value)?), &homes)
+            {
+                break;
+            }
+        }
     }
-    plan.buffers[arena.0 as usize].bytes = Bytes(layout.bytes);
+    plan.buffers[arena.0 as usize].bytes = lives.place(|value, offset| {
+        places[value.index()] = Some((arena, offset));
+    });
 
     let slot = |value: ValueId| {
         let home = homes[value.index()];
@@ -57,28 +87,20 @@ pub fn compile(mut graph: Graph) -> Result<Plan, Fault> {
     let port = |(name, value): &(_, ValueId)| Port { name: Clone::clone(name), slot: slot(*value) };
     plan.inputs = graph.inputs.iter().map(port).collect();
     plan.outputs = graph.outputs.iter().map(port).collect();
-    plan.steps = steps
-        .into_iter()
-        .map(|node| Step {
-            op: node.op,
-            inputs: node
-                .inputs
-                .iter()
-                .map(|input| match *input {
-                    Input::Value(value) => Operand::Slot(slot(value)),
-                    Input::Weight(weight) => Operand::Weight(weight),
-                    Input::State(state) => Operand::State(state),
-                    Input::Absent => Operand::Absent,
-                })
-                .collect(),
-            output: slot(node.output),
-            layer: node.layer,
-        })
-        .collect();
-    plan.symbols = graph.symbols;
-    plan.weights = graph.weights;
-    plan.states = graph.states;
+    plan.steps = steps.into_iter().map(|node| step(node, slot)).collect();
     Ok(plan)
+}
+
+/// The step that a node becomes.
+fn step(node: &Node, slot: impl Fn(ValueId) -> Slot) -> Step {
+    let operand = |input: &Input| match *input {
+        Input::Value(value) => Operand::Slot(slot(value)),
+        Input::Weight(weight) => Operand::Weight(weight),
+        Input::State(state) => Operand::State(state),
+        Input::Absent => Operand::Absent,
+    };
+    let inputs = node.inputs.iter().map(operand).collect();
+    Step { op: node.op, inputs, output: slot(node.output), layer: node.layer }
 }
 
 /// Bytes of a value with every symbol at its bound.
@@ -145,31 +167,4 @@ fn within(node: &Node) -> Option<(ValueId, u64)> {
         }
         _ => None,
     }
-}
-
-/// Lifetimes of all values that steps write and that are no input or output.
-fn lives(
-    graph: &Graph,
-    steps: &[&Node],
-    homes: &[Home],
-    places: &[Option<(BufferId, u64)>],
-) -> Result<(Vec<ValueId>, Vec<Life>), Fault> {
-    let mut ids = Vec::new();
-    let mut lives: Vec<Life> = Vec::new();
-    let mut of_value = vec![usize::MAX; graph.values.len()];
-    for (step, node) in steps.iter().enumerate() {
-        for input in &node.inputs {
-            if let Input::Value(value) = input
-                && let Some(life) = lives.get_mut(of_value[homes[value.index()].value.index()])
-            {
-                life.last = step;
-            }
-        }
-        if places[node.output.index()].is_none() {
-            of_value[node.output.index()] = lives.len();
-            ids.push(node.output);
-            lives.push(Life { bytes: size(graph, node.output)?, first: step, last: step });
-        }
-    }
-    Ok((ids, lives))
 }

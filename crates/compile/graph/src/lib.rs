@@ -22,7 +22,7 @@ pub mod work;
 
 mod graph;
 
-pub use compile::compile;
+pub use compile::{compile, compile_for};
 pub use graph::{Graph, Input, Node, Type, ValueId};
 pub use ops::OpError;
 pub use verify::{Fault, verify};

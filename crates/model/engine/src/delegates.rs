@@ -373,7 +373,7 @@ fn broken(source: graph::Fault) -> EngineError {
 
 /// What a graph takes on one backend.
 fn plan_one(graph: Graph, backend: &dyn Backend) -> Result<Plan, EngineError> {
-    let mut plan = graph::compile(graph).map_err(broken)?;
+    let mut plan = graph::compile_for(graph, backend).map_err(broken)?;
     plan.place(backend).map_err(LoadError::from)?;
     Ok(plan)
 }

@@ -11,8 +11,8 @@ use crate::weights::{self, Placement, Use};
 use core::num::NonZeroUsize;
 use kernels::Isa;
 use plan::{
-    Backend, BufferKind, Control, Grant, LoadError, Needs, Op, Plan, Program, Refusal, State, Step,
-    Unit, WeightSource,
+    Backend, BufferKind, Control, Freedom, Grant, LoadError, Needs, Op, Plan, Program, Refusal,
+    State, Step, Unit, WeightSource,
 };
 use std::{fmt, io, sync::Arc};
 use tensor::Bytes;
@@ -98,6 +98,10 @@ impl Backend for CpuBackend {
             needs.tables = Tables::of(plan).bytes();
         }
         Ok(needs)
+    }
+
+    fn freedom(&self, step: &Step, plan: &Plan) -> Freedom {
+        steps::freedom(step, plan)
     }
 
     fn load(

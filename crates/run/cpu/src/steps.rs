@@ -22,7 +22,7 @@ use crate::matrix;
 use crate::pool::{Parts, Team};
 use crate::weights::{self, Placement, Use};
 use kernels::Isa;
-use plan::{Op, Operand, Plan, Refusal, RunError, Slot, Step, WeightSource};
+use plan::{Freedom, Op, Operand, Plan, Refusal, RunError, Slot, Step, WeightSource};
 use std::ops::Range;
 use tensor::{Bytes, DType};
 
@@ -210,6 +210,11 @@ pub(crate) fn check(step: &Step, plan: &Plan) -> Result<(), Refusal> {
         }
     }
     Ok(())
+}
+
+/// Where a step's result may lie.
+pub(crate) fn freedom(step: &Step, plan: &Plan) -> Freedom {
+    if let Op::Array(_) = step.op { array::freedom(step, plan) } else { Freedom::default() }
 }
 
 /// Scratch of a step, all threads together.

@@ -110,6 +110,27 @@ impl Kernel for Widen<'_> {
     }
 }
 
+/// What is added to sums before they are stored.
+#[derive(Clone, Copy, Debug)]
+pub enum Residual<'a> {
+    /// Nothing.
+    Absent,
+    /// Rows, as many and as long as those of the result.
+    Rows(&'a [&'a [f32]]),
+    /// What stands where the result goes.
+    There,
+}
+
+impl Residual<'_> {
+    /// Whether there is enough of it for a result of so many rows and columns.
+    pub(crate) fn fits(&self, rows: usize, columns: usize) -> bool {
+        match self {
+            Self::Rows(list) => list.len() == rows && list.iter().all(|row| row.len() == columns),
+            Self::Absent | Self::There => true,
+        }
+    }
+}
+
 /// Some rows of a product, and what is done with its sums before they are stored.
 #[derive(Clone, Copy, Debug)]
 pub struct Product<'a> {
@@ -128,8 +149,8 @@ pub struct Product<'a> {
     pub panels: &'a [f32],
     /// What each column's sums begin with; zero where this is empty.
     pub bias: &'a [f32],
-    /// What is added to the sums of each row; nothing where this is empty.
-    pub residual: &'a [&'a [f32]],
+    /// What is added to the sums.
+    pub residual: Residual<'a>,
     /// The least result.
     pub low: f32,
     /// The greatest result.
@@ -153,9 +174,7 @@ pub fn multiply(isa: Isa, product: &Product<'_>, out: &mut [&mut [f32]]) {
     assert!(out.iter().all(|row| row.len() == columns), "rows of one length");
     assert_eq!(product.panels.len(), packed_len(columns, k), "panels for all columns");
     assert!(product.bias.is_empty() || product.bias.len() == columns, "a bias a column");
-    let residual = product.residual;
-    assert!(residual.is_empty() || residual.len() == rows, "a residual a row");
-    assert!(residual.iter().all(|row| row.len() == columns), "residuals of one length");
+    assert!(product.residual.fits(rows, columns), "residuals for all sums");
     isa.run(Multiply { product, k, out });
 }
 
@@ -242,11 +261,13 @@ impl Multiply<'_, '_, '_> {
             let width = LANES.min(columns - at);
             for r in 0..N {
                 let mut sum = sums[r][p];
-                if let Some(residual) = product.residual.get(r) {
-                    sum = s.add(sum, load(s, &residual[at..at + width]));
+                let row = &mut out[r][at..];
+                match product.residual {
+                    Residual::Absent => {}
+                    Residual::Rows(rows) => sum = s.add(sum, load(s, &rows[r][at..at + width])),
+                    Residual::There => sum = s.add(sum, load(s, &row[..width])),
                 }
                 sum = s.min(high, s.max(low, sum));
-                let row = &mut out[r][at..];
                 match row.first_chunk_mut() {
                     Some(row) => s.store(sum, row),
                     None => s.store_part(sum, row),

@@ -9,7 +9,7 @@
 //! tiles or threads: each is one chain of operations in an order that is fixed here. An infinite
 //! pixel makes NaN of the results of its squares.
 
-use crate::gemm::{Ahead, STEP, add_products};
+use crate::gemm::{Ahead, Residual, STEP, add_products};
 use crate::isa::{Isa, Kernel, LANES, Simd};
 use crate::window::Window;
 use core::ops::Range;
@@ -419,8 +419,8 @@ fn tile<S: Simd, const N: usize, const P: usize>(
 pub struct Ending<'a> {
     /// What is added to each column; nothing where this is empty.
     pub bias: &'a [f32],
-    /// What is added to each result, in their order; nothing where this is empty.
-    pub residual: &'a [&'a [f32]],
+    /// What is added to each result, in their order.
+    pub residual: Residual<'a>,
     /// The least result.
     pub low: f32,
     /// The greatest result.
@@ -438,8 +438,9 @@ pub fn gather(isa: Isa, square: Square, sums: &[f32], ending: &Ending<'_>, out: 
     assert_eq!(out.len(), square.side() * square.side(), "all results");
     assert!(out.iter().all(|row| row.is_empty() || row.len() == columns), "whole results");
     assert!(ending.bias.is_empty() || ending.bias.len() == columns, "a bias for each column");
-    let residual = ending.residual;
-    assert!(residual.is_empty() || residual.len() == out.len(), "a residual for each result");
+    if let Residual::Rows(rows) = ending.residual {
+        assert_eq!(rows.len(), out.len(), "a residual for each result");
+    }
     isa.run(Gather { square, sums, ending, out });
 }
 
@@ -494,10 +495,13 @@ impl Gather<'_, '_, '_> {
                     if let Some(bias) = bias {
                         sum = s.add(sum, s.load(bias));
                     }
-                    if let Some(residual) = ending.residual.get(to) {
-                        let residual =
-                            residual.as_chunks::<LANES>().0.get(p).expect("as many columns");
-                        sum = s.add(sum, s.load(residual));
+                    match ending.residual {
+                        Residual::Absent => {}
+                        Residual::Rows(rows) => {
+                            let row = rows[to].as_chunks::<LANES>().0;
+                            sum = s.add(sum, s.load(row.get(p).expect("as many columns")));
+                        }
+                        Residual::There => sum = s.add(sum, s.load(lanes)),
                     }
                     s.store(s.min(high, s.max(low, sum)), lanes);
                 }

@@ -2,12 +2,13 @@
 
 use crate::LAYER;
 use ledge_graph::{
-    compile,
+    compile, compile_for,
     memory::{ALIGN, Life, lower_bound, place},
     text,
 };
-use plan::BufferKind;
+use plan::*;
 use proptest::prelude::*;
+use std::sync::Arc;
 
 proptest! {
     #[test]
@@ -99,6 +100,84 @@ output v9 \"crooked\"
     // What is only reshaped is written where the output is.
     assert_eq!(plan.steps[3].output.buffer, plan.outputs[1].slot.buffer);
     assert_eq!(plan.outputs[1].slot.dims.len(), 1);
+}
+
+/// Lets sums take the place of either operand, and other functions that of their only one.
+#[derive(Debug)]
+struct Free;
+
+impl Backend for Free {
+    fn name(&self) -> &'static str {
+        "free"
+    }
+
+    fn accept(&self, _step: &Step, _plan: &Plan) -> Result<Needs, Refusal> {
+        Ok(Needs::default())
+    }
+
+    fn freedom(&self, step: &Step, _plan: &Plan) -> Freedom {
+        let over = match step.op.name() {
+            "zip" => vec![0, 1],
+            "map" => vec![0],
+            _ => vec![],
+        };
+        Freedom { over }
+    }
+
+    fn load(
+        &self,
+        _plan: Plan,
+        _weights: Arc<dyn WeightSource>,
+        _grant: &mut Grant,
+        _control: &dyn Control,
+    ) -> Result<Arc<dyn Program>, LoadError> {
+        Err(LoadError::Cancelled)
+    }
+}
+
+#[test]
+fn results_take_the_place_of_what_nothing_reads_any_more() {
+    // Each line's result and the operands whose place it may have; none where all are read again, are an
+    // input, are repeated, or are read twice by the step itself.
+    let text = "\
+weight w0 \"w\" F32 [8]
+input v0 \"x\" F32 [4, 8]
+v1 = map(v0) fn=exp
+v2 = map(v1) fn=abs
+v3 = reshape(v2) dims=[32]
+v4 = map(v3) fn=exp
+v5 = zip(v2, v1) fn=add
+v6 = zip(v5, v5) fn=multiply
+v7 = reduce(v6) fn=sum axes=1 keep=false
+v8 = zip(v7, v6) fn=add
+v9 = zip(w0, v8) fn=add
+v10 = reshape(v4) dims=[4,8]
+v11 = zip(v10, v9) fn=add
+v12 = map(v11) fn=abs
+output v12 \"y\"
+";
+    let graph = text::parse(text).unwrap();
+    let plan = compile_for(graph.clone(), &Free).unwrap();
+    let place = |i: usize| (plan.steps[i].output.buffer, plan.steps[i].output.offset);
+    let taken: Vec<Vec<usize>> = plan
+        .steps
+        .iter()
+        .enumerate()
+        .map(|(i, step)| {
+            let lies = |operand: &Operand| match operand {
+                Operand::Slot(slot) => (slot.buffer, slot.offset) == place(i),
+                _ => false,
+            };
+            (0..step.inputs.len()).filter(|&i| lies(&step.inputs[i])).collect()
+        })
+        .collect();
+    let none = Vec::new;
+    let want: Vec<Vec<usize>> =
+        vec![none(), none(), none(), vec![0], none(), none(), vec![1], vec![1], vec![0], none()];
+    let names: Vec<&str> = plan.steps.iter().map(|step| step.op.name()).collect();
+    assert_eq!(taken, want, "{names:?}");
+    let apart = compile(graph).unwrap();
+    assert!(plan.bytes_of(BufferKind::Arena) < apart.bytes_of(BufferKind::Arena));
 }
 
 #[test]

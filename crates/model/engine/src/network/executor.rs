@@ -249,7 +249,7 @@ fn bytes(port: &plan::Port) -> usize {
 
 /// A plan of the graph with all that the backend needs.
 pub(super) fn compile(graph: Graph, backend: &CpuBackend) -> Result<Plan, EngineError> {
-    let compiled = graph::compile(graph);
+    let compiled = graph::compile_for(graph, backend);
     let file = String::from("network");
     let mut plan = compiled.map_err(|source| EngineError::Graph { file, source })?;
     plan.place(backend).map_err(LoadError::from)?;

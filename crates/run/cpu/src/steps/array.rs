@@ -28,8 +28,8 @@ use super::{Frame, Maker};
 use crate::layout::{numbers, numbers_mut};
 use crate::pool::{Parts, Team};
 use core::ops::Range;
-use kernels::Isa;
-use plan::{ArrayOp, Operand, Plan, RunError, Slot, Step};
+use kernels::{Isa, gemm::Residual};
+use plan::{ArrayOp, Freedom, Operand, Plan, RunError, Slot, Step};
 use reference::Out;
 use std::sync::{Mutex, PoisonError};
 use tensor::cast::Number;
@@ -69,6 +69,8 @@ pub(crate) struct Array {
     /// Elements of a row that one thread computes at a time by `reference`, if rows are computed
     /// apart.
     row: Option<usize>,
+    /// The operand whose place the result takes.
+    over: Option<usize>,
 }
 
 /// Kernels that do without floats.
@@ -99,6 +101,22 @@ pub(super) fn scratch(step: &Step, op: &ArrayOp, plan: &Plan, threads: usize) ->
     }
 }
 
+/// Where a step's result may lie.
+pub(super) fn freedom(step: &Step, plan: &Plan) -> Freedom {
+    let over = match Facts::of(step, plan).map(|facts| facts.choice()) {
+        // The residual, of which each element is read before its sum is stored.
+        Some(Choice::Product(_) | Choice::Squares(_) | Choice::Matrices(_) | Choice::Spread(_)) => {
+            vec![3]
+        }
+        Some(Choice::Map(_)) => vec![0],
+        Some(Choice::Zip(zipped)) => zipped.over(),
+        Some(Choice::Rows(rows)) => rows.over(),
+        Some(Choice::Slide(_) | Choice::Cells(_) | Choice::Resized(_) | Choice::Reference)
+        | None => vec![],
+    };
+    Freedom { over }
+}
+
 /// Who computes a step, on what.
 struct Worker<'a, 'p> {
     team: &'a mut Team<'p>,
@@ -116,13 +134,16 @@ struct Operands<'a> {
     after: &'a [u8],
     shift: usize,
     weights: &'a [u8],
+    /// The operand in whose place the result is written: it is read there alone.
+    over: Option<usize>,
 }
 
 impl<'a> Operands<'a> {
-    /// The bytes of operand `i`, with its place.
+    /// The bytes of operand `i`, with its place; none of one in whose place the result is written.
     fn get(&self, i: usize) -> Option<(&'a Place, &'a [u8])> {
         Some(match self.sources.get(i)? {
             Source::Absent => return None,
+            Source::Value(_) if self.over == Some(i) => return None,
             Source::Weight(place) => (place, &self.weights[place.bytes.clone()]),
             Source::Value(place) if place.bytes.end <= self.before.len() => {
                 (place, &self.before[place.bytes.clone()])
@@ -138,6 +159,15 @@ impl<'a> Operands<'a> {
     /// The elements of operand `i`; none where it is absent.
     fn elements<T: Number>(&self, i: usize) -> &'a [T] {
         self.get(i).map_or(&[], |(_, bytes)| numbers(bytes))
+    }
+
+    /// What is added to some rows of sums, where it has these rows if it has rows.
+    fn residual<'r>(&self, rows: &'r [&'r [f32]]) -> Residual<'r> {
+        match self.sources.get(3) {
+            Some(Source::Value(_)) if self.over == Some(3) => Residual::There,
+            Some(Source::Value(_) | Source::Weight(_)) => Residual::Rows(rows),
+            Some(Source::Absent) | None => Residual::Absent,
+        }
     }
 
     /// Operand `i` as an array.
@@ -172,6 +202,11 @@ impl Array {
         };
         let inputs: Vec<Source> = step.inputs.iter().enumerate().map(source).collect();
         let out = value(&step.output);
+        let is_over = |source: &Source| match source {
+            Source::Value(place) => !place.bytes.is_empty() && place.bytes == out.bytes,
+            Source::Weight(_) | Source::Absent => false,
+        };
+        let over = inputs.iter().position(is_over);
         let kernel = Facts::of(step, maker.plan).map_or(Choice::Reference, |facts| facts.choice());
         let divides = reference::divides(&op) && work(&op, &inputs, &out) >= SMALL;
         let row = divides.then(|| row(&out.dims));
@@ -183,7 +218,7 @@ impl Array {
             facts.and_then(|facts| plain::Plain::new(&facts)).map(Quick::Plain)
         };
         let quick = quick.or_else(moves).or_else(plain);
-        Self { op, inputs, out, kernel, quick, row }
+        Self { op, inputs, out, kernel, quick, row, over }
     }
 
     pub(super) fn run(&self, frame: &mut Frame<'_, '_>) -> Result<(), RunError> {
@@ -199,6 +234,7 @@ impl Array {
             after,
             shift: self.out.bytes.end,
             weights: frame.weights,
+            over: self.over,
         };
         let worker = &mut Worker { team: frame.team, isa: frame.isa, scratch: frame.scratch };
         match &self.quick {

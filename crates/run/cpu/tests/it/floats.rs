@@ -22,8 +22,15 @@ fn check_computed(op: ArrayOp, computed: usize, inputs: &[&[u64]], out: &[u64]) 
     check_weights(op, computed, DType::F32, inputs, out);
 }
 
-/// The same with operand 1 of another type, if it is a constant.
-fn check_weights(op: ArrayOp, computed: usize, ty: DType, inputs: &[&[u64]], out: &[u64]) {
+/// A network of one step, and its inputs: the first `computed` operands, and the one in whose place
+/// the result is to be, which `over` says.
+fn network(
+    op: ArrayOp,
+    (computed, over): (usize, Option<usize>),
+    ty: DType,
+    inputs: &[&[u64]],
+    out: &[u64],
+) -> (Network, Vec<Vec<f32>>) {
     let mut n = Network { plan: Plan::default(), memory: Memory::default() };
     let mut operands: Vec<Value> = Vec::new();
     let mut given = Vec::new();
@@ -39,7 +46,7 @@ fn check_weights(op: ArrayOp, computed: usize, ty: DType, inputs: &[&[u64]], out
             operands.push(n.weight(ty, dims, &halves));
             continue;
         }
-        if i >= computed {
+        if i >= computed && over != Some(i) {
             operands.push(n.weight(DType::F32, dims, cast::to_bytes(&numbers)));
             continue;
         }
@@ -50,9 +57,22 @@ fn check_weights(op: ArrayOp, computed: usize, ty: DType, inputs: &[&[u64]], out
     }
     let operands: Vec<&Value> = operands.iter().collect();
     let (result, ..) = n.step(op, &operands, DType::F32, out);
-    let Operand::Slot(slot) = result else { unreachable!() };
+    let Operand::Slot(mut slot) = result else { unreachable!() };
+    if let Some(i) = over {
+        let place = n.plan.steps[0].slot(i);
+        (slot.buffer, slot.offset) = (place.buffer, place.offset);
+        n.plan.steps[0].output = slot.clone();
+    }
     n.plan.buffers[slot.buffer.0 as usize].kind = BufferKind::Io;
     n.plan.outputs.push(Port { name: "y".into(), slot });
+    (n, given)
+}
+
+/// The same with operand 1 of another type, if it is a constant; also with the result in the place
+/// of each operand that the backend allows.
+fn check_weights(op: ArrayOp, computed: usize, ty: DType, inputs: &[&[u64]], out: &[u64]) {
+    let (n, given) = network(op, (computed, None), ty, inputs, out);
+    let over = backend(1).freedom(&n.plan.steps[0], &n.plan).over;
     let bytes: Vec<&[u8]> = given.iter().map(|x| cast::to_bytes(x)).collect();
     let want = expected(&n, &bytes).remove(0);
     let want: &[f32] = cast::from_bytes(&want).unwrap();
@@ -70,6 +90,19 @@ fn check_weights(op: ArrayOp, computed: usize, ty: DType, inputs: &[&[u64]], out
             first.clone_from(&found);
         }
         assert!(first == found, "{op:?} with {threads} threads");
+    }
+    for i in over.into_iter().filter(|&i| inputs.get(i).is_some_and(|dims| *dims == out)) {
+        let (n, given) = network(op, (computed, Some(i)), ty, inputs, out);
+        let memory = Arc::new(n.memory);
+        for threads in [1, 3] {
+            let mut state = load(&n.plan, &memory, &backend(threads));
+            for (port, numbers) in given.iter().enumerate() {
+                state.input(port).copy_from_slice(cast::to_bytes(numbers));
+            }
+            let taken = alloc::taken_by(|| state.run(&[], &Uncontrolled).unwrap());
+            assert_eq!(taken, 0, "{op:?}");
+            assert!(first == state.output(0), "{op:?} in place of operand {i}");
+        }
     }
     let found: &[f32] = cast::from_bytes(&first).unwrap();
     for (i, (found, want)) in found.iter().zip(want).enumerate() {

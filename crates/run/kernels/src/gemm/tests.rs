@@ -17,7 +17,10 @@ fn expected(product: &Product<'_>, b: &[f32], columns: usize, rows: usize) -> Ve
                 sum = fma(read(offsets[r] as usize + j), b[k * columns + n], sum);
             }
         }
-        let sum = product.residual.get(r).map_or(sum, |residual| sum + residual[n]);
+        let sum = match product.residual {
+            Residual::Rows(rows) => sum + rows[r][n],
+            Residual::Absent | Residual::There => sum,
+        };
         sum.max(product.low).min(product.high)
     };
     (0..rows).map(|r| (0..columns).map(|n| element(r, n)).collect()).collect()
@@ -80,7 +83,7 @@ fn products_are_the_chains_that_are_promised_on_every_instruction_set() {
                         piece,
                         panels: &panels,
                         bias: if plain { &[] } else { &bias },
-                        residual: if plain { &[] } else { &residual },
+                        residual: if plain { Residual::Absent } else { Residual::Rows(&residual) },
                         low: if plain { f32::NEG_INFINITY } else { -0.25 },
                         high: if plain { f32::INFINITY } else { 0.5 },
                         ahead: if plain { &[] } else { panels.as_chunks().0 },
@@ -92,6 +95,15 @@ fn products_are_the_chains_that_are_promised_on_every_instruction_set() {
                         multiply(isa, &product, &mut rest);
                     }
                     assert_eq!(out, want, "{isa} {rows}x{columns}, {pieces} pieces of {piece}");
+                    if !plain && pieces > 0 {
+                        let product = Product { residual: Residual::There, ..product };
+                        let mut out: Vec<Vec<f32>> =
+                            residual.iter().map(|row| row.to_vec()).collect();
+                        let mut rest: Vec<&mut [f32]> =
+                            out.iter_mut().map(Vec::as_mut_slice).collect();
+                        multiply(isa, &product, &mut rest);
+                        assert_eq!(out, want, "{isa} {rows}x{columns} in place");
+                    }
                 }
             }
         }

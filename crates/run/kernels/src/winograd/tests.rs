@@ -2,6 +2,10 @@ use super::*;
 use crate::samples::noise;
 use std::vec::Vec;
 
+/// Results as they are.
+const PLAIN: Ending<'_> =
+    Ending { bias: &[], residual: Residual::Absent, low: f32::NEG_INFINITY, high: f32::INFINITY };
+
 /// A convolution by the sums that define it, with the sums of their magnitudes.
 fn expected(window: &Window, x: &[f32], filters: &[f32], count: usize) -> Vec<[f64; 2]> {
     let [height, width] = window.output;
@@ -63,9 +67,7 @@ fn convolve(isa: Isa, squares: &Squares, x: &[f32], filters: &[f32], count: usiz
             let side = square.side();
             let mut results = vec![vec![0.0; columns]; side * side];
             let mut rows: Vec<&mut [f32]> = results.iter_mut().map(Vec::as_mut_slice).collect();
-            let ending =
-                Ending { bias: &[], residual: &[], low: f32::NEG_INFINITY, high: f32::INFINITY };
-            gather(isa, square, sums, &ending, &mut rows);
+            gather(isa, square, sums, &PLAIN, &mut rows);
             for (j, result) in results.iter().enumerate() {
                 let y = i / across * side + j / side;
                 let column = i % across * side + j % side;
@@ -124,18 +126,26 @@ fn endings_and_borders_are_those_of_products() {
     for isa in Isa::fused() {
         let mut plain = vec![[0.0; 32]; 16];
         let mut rows: Vec<&mut [f32]> = plain.iter_mut().map(|row| &mut row[..]).collect();
-        let none = Ending { bias: &[], residual: &[], low: f32::NEG_INFINITY, high: f32::INFINITY };
-        gather(isa, Square::Four, &sums, &none, &mut rows);
-        let mut ended = vec![[7.0; 32]; 16];
-        let mut rows: Vec<&mut [f32]> = ended.iter_mut().map(|row| &mut row[..]).collect();
-        rows[5] = &mut [];
-        let ending = Ending { bias: &bias, residual: &residual, low: 0.0, high: 2.0 };
-        gather(isa, Square::Four, &sums, &ending, &mut rows);
-        for (i, (plain, ended)) in plain.iter().zip(&ended).enumerate() {
-            for c in 0..32 {
-                let whole = (plain[c] + bias[c] + residual[i][c]).clamp(0.0, 2.0);
-                let want = if i == 5 { 7.0 } else { whole };
-                assert_eq!(ended[c].to_bits(), want.to_bits(), "{isa} {i} {c}");
+        gather(isa, Square::Four, &sums, &PLAIN, &mut rows);
+        for there in [false, true] {
+            let mut ended = vec![[7.0; 32]; 16];
+            if there {
+                for (row, residual) in ended.iter_mut().zip(&residual) {
+                    row.copy_from_slice(residual);
+                }
+                ended[5] = [7.0; 32];
+            }
+            let mut rows: Vec<&mut [f32]> = ended.iter_mut().map(|row| &mut row[..]).collect();
+            rows[5] = &mut [];
+            let added = if there { Residual::There } else { Residual::Rows(&residual) };
+            let ending = Ending { bias: &bias, residual: added, low: 0.0, high: 2.0 };
+            gather(isa, Square::Four, &sums, &ending, &mut rows);
+            for (i, (plain, ended)) in plain.iter().zip(&ended).enumerate() {
+                for c in 0..32 {
+                    let whole = (plain[c] + bias[c] + residual[i][c]).clamp(0.0, 2.0);
+                    let want = if i == 5 { 7.0 } else { whole };
+                    assert_eq!(ended[c].to_bits(), want.to_bits(), "{isa} {i} {c} {there}");
+                }
             }
         }
     }

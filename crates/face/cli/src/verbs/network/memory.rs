@@ -101,6 +101,13 @@ impl Picture {
                 let bytes = size(&step.output);
                 let kind = step.op.name().to_owned();
                 let title = format!("step {at}, {kind}: {}, {}", dims(&step.output), Bytes(bytes));
+                // What is overwritten in place does not lie beside the result.
+                let over = |block: &&mut Block| (block.bottom, block.bytes) == (bottom, bytes);
+                if let Some(block) = blocks.iter_mut().rev().find(over)
+                    && block.last == at
+                {
+                    block.last = at.saturating_sub(1).max(block.first);
+                }
                 blocks.push(Block { bottom, bytes, first: at, last: at, title, kind });
             }
         }

@@ -27,12 +27,16 @@ pub(super) fn map(
     out: &mut [f32],
 ) {
     let (x, isa): (&[f32], _) = (operands.elements(0), worker.isa);
-    let len = out.len();
+    let (len, there) = (out.len(), operands.over == Some(0));
     let mut tiles = [Tiles::new(out, len, 1, CHUNK)];
     let split = if len < SMALL { Split::Caller } else { Split::Runs(1) };
     worker.team.tiles(&mut tiles, &Parts::none(), split, |_, _, mut tile| {
         let columns = tile.columns();
-        map::map_to(isa, function, &x[columns], tile.row(0));
+        if there {
+            map::map(isa, function, tile.row(0));
+        } else {
+            map::map_to(isa, function, &x[columns], tile.row(0));
+        }
     });
 }
 
@@ -222,16 +226,34 @@ impl Zipped {
         Self { function, blocks: Broadcast::new(operands, out) }
     }
 
+    /// Operands whose place the result may take, of as many elements: the first, and the second
+    /// where it may stand first.
+    pub(super) fn over(&self) -> Vec<usize> {
+        match self.function {
+            Pairs::Add
+            | Pairs::Multiply
+            | Pairs::Minimum
+            | Pairs::Maximum
+            | Pairs::SquaredDifference => vec![0, 1],
+            Pairs::Subtract | Pairs::Divide | Pairs::Prelu => vec![0],
+        }
+    }
+
     pub(super) fn run(&self, worker: &mut Worker<'_, '_>, operands: Operands<'_>, out: &mut [f32]) {
         let (function, isa) = (self.function, worker.isa);
         let (a, b): (&[f32], &[f32]) = (operands.elements(0), operands.elements(1));
         let split = if out.len() < SMALL { Split::Caller } else { Split::Runs(1) };
+        let over = operands.over;
         let mut tiles = [Tiles::new(out, self.blocks.block, 1, self.blocks.piece(CHUNK))];
         worker.team.tiles(&mut tiles, &Parts::none(), split, |_, _, mut tile| {
             let columns = tile.columns();
             for row in tile.rows() {
                 let [a_part, b_part] = self.blocks.parts(row, &columns);
-                map::zip(isa, function, &a[a_part], &b[b_part], tile.row(row));
+                match over {
+                    Some(0) => map::zip_into(isa, function, tile.row(row), &b[b_part]),
+                    Some(_) => map::zip_into(isa, function, tile.row(row), &a[a_part]),
+                    None => map::zip(isa, function, &a[a_part], &b[b_part], tile.row(row)),
+                }
             }
         });
     }

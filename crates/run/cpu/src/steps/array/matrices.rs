@@ -112,7 +112,7 @@ impl Matrices {
                         piece: k,
                         panels,
                         bias,
-                        residual: &residuals[..if residual.is_empty() { 0 } else { end - row }],
+                        residual: operands.residual(&residuals[..end - row]),
                         low: self.ending.low,
                         high: self.ending.high,
                         ahead: &[],

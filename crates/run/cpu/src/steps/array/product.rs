@@ -202,7 +202,7 @@ impl Product {
                                 piece,
                                 panels: &panels[..gemm::packed_len(some.len(), k)],
                                 bias: bias.get(at..at + some.len()).unwrap_or_default(),
-                                residual: &residuals[..if residual.is_empty() { 0 } else { rows }],
+                                residual: operands.residual(&residuals[..rows]),
                                 low: self.ending.low,
                                 high: self.ending.high,
                                 ahead: &next[part.of(next.len())],

@@ -7,7 +7,7 @@ use super::facts::Known;
 use super::{Operands, Packing, Worker};
 use crate::layout::{index, numbers_mut};
 use crate::pool::{Parts, Split, Tiles};
-use kernels::gemm::{self, ROWS_MAX};
+use kernels::gemm::{self, ROWS_MAX, Residual};
 use kernels::isa::{Isa, LANES};
 use kernels::recurrent;
 use plan::array::{Cell, Direction, Map, Recurrent};
@@ -215,7 +215,7 @@ impl<'a> Gates<'a> {
                 piece: k,
                 panels: &self.panels[gate * len..(gate + together) * len],
                 bias: begin.get(columns.clone()).unwrap_or_default(),
-                residual: &[],
+                residual: Residual::Absent,
                 low: f32::NEG_INFINITY,
                 high: f32::INFINITY,
                 ahead: &[],

@@ -83,9 +83,18 @@ impl Rows {
         })
     }
 
+    /// Operands whose place the result may take.
+    pub(super) fn over(&self) -> Vec<usize> {
+        match self {
+            Self::Softmax { .. } | Self::Normalise { .. } => vec![0],
+            Self::Reduce { .. } | Self::Response { .. } => vec![],
+        }
+    }
+
     pub(super) fn run(&self, worker: &mut Worker<'_, '_>, operands: Operands<'_>, out: &mut [f32]) {
         let (x, isa): (&[f32], _) = (operands.elements(0), worker.isa);
-        let split = if x.len() < SMALL { Split::Caller } else { Split::Runs(1) };
+        let there = operands.over == Some(0);
+        let split = if x.len().max(out.len()) < SMALL { Split::Caller } else { Split::Runs(1) };
         let (row, piece) = match *self {
             Self::Softmax { width, .. } | Self::Normalise { width, .. } => (width, width),
             Self::Response { channels, inner, .. } => (channels * inner, channels * inner),
@@ -101,11 +110,15 @@ impl Rows {
                 let out = tile.row(i);
                 match *self {
                     Self::Softmax { width, log } => {
-                        out.copy_from_slice(&x[i * width..][..width]);
+                        if !there {
+                            out.copy_from_slice(&x[i * width..][..width]);
+                        }
                         reduce::softmax(isa, out, width, log);
                     }
                     Self::Normalise { width, eps, rms } => {
-                        out.copy_from_slice(&x[i * width..][..width]);
+                        if !there {
+                            out.copy_from_slice(&x[i * width..][..width]);
+                        }
                         let some = |x: &'_ [f32]| !x.is_empty();
                         let affine = Affine {
                             weight: some(scale).then_some(scale),

@@ -178,7 +178,7 @@ impl Spread {
                 let out = tile.row(number);
                 for phase in 0..phases.across() {
                     let places = Places { number, first: columns.start / group, phase };
-                    let product = Factors { x, panels, biases, residual };
+                    let product = Factors { x, panels, biases, residual, operands };
                     self.phase(isa, &phases, places, &product, offsets, out);
                 }
                 if let Some(function) = self.ending.then {
@@ -199,7 +199,7 @@ impl Spread {
         out: &mut [f32],
     ) {
         let Window { image, strides, dilations, before, channels, output, .. } = self.window;
-        let Factors { x, panels, biases, residual } = *factors;
+        let Factors { x, panels, biases, residual, operands } = *factors;
         let (n, y) = (places.number / output[0], places.number % output[0]);
         let (columns, across) = (phases.columns(), phases.across());
         let down = (y + before[0]) % strides[0];
@@ -255,7 +255,7 @@ impl Spread {
                 piece: channels,
                 panels,
                 bias: biases,
-                residual: &others[..if residual.is_none() { 0 } else { rows }],
+                residual: operands.residual(&others[..rows]),
                 low: self.ending.low,
                 high: self.ending.high,
                 ahead: &[],
@@ -284,4 +284,5 @@ struct Factors<'a> {
     panels: &'a [f32],
     biases: &'a [f32],
     residual: Option<&'a [f32]>,
+    operands: Operands<'a>,
 }

@@ -139,6 +139,7 @@ impl Squares {
                 panels: operands.elements(1),
                 bias: operands.elements(2),
                 residual: residual.get(n * image_len..).unwrap_or_default(),
+                operands,
             };
             if self.is_apart(worker.team.threads_max()) {
                 run.apart(worker, out);
@@ -157,6 +158,7 @@ struct Run<'a> {
     panels: &'a [f32],
     bias: &'a [f32],
     residual: &'a [f32],
+    operands: Operands<'a>,
 }
 
 /// Some rows of squares whose values are there.
@@ -289,7 +291,7 @@ impl Run<'_> {
                 let results = side * side;
                 let ending = winograd::Ending {
                     bias,
-                    residual: &residual[..if self.residual.is_empty() { 0 } else { results }],
+                    residual: self.operands.residual(&residual[..results]),
                     low: ending.low,
                     high: ending.high,
                 };

@@ -27,8 +27,14 @@ fn check(op: &ArrayOp, dtype: DType, operands: &[&[u64]], dims: &[u64]) {
     let moves = Moves::new(op, &sources, &out).expect("an operator that is done here");
     let pool = Pool::new(NonZeroUsize::new(2).expect("two")).expect("threads");
     let mut have = vec![0xee; out.bytes.len()];
-    let operands =
-        Operands { sources: &sources, before: &values, after: &[], shift: 0, weights: &[] };
+    let operands = Operands {
+        sources: &sources,
+        before: &values,
+        after: &[],
+        shift: 0,
+        weights: &[],
+        over: None,
+    };
     let mut team = pool.team();
     let worker = &mut Worker { team: &mut team, isa: Isa::detect(), scratch: &mut [] };
     moves.run(worker, operands, &mut have);
