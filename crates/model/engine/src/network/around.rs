@@ -9,7 +9,7 @@ use plan::{Buffer, BufferKind, Plan, Weight};
 use tensor::Bytes;
 
 /// Code and tables that any network touches after its file was read.
-const LATER: Bytes = Bytes::kib(4480);
+const LATER: Bytes = Bytes::kib(4352);
 /// What each thread adds.
 const THREAD_LATER: Bytes = Bytes::kib(64);
 /// Tables of each step, in the graph, the plan and the schedule.
