@@ -3,7 +3,7 @@
 use crate::layout::Layout;
 use crate::memory::{Pages, Refused, Region};
 use crate::packed::{Packed, Shared};
-use crate::pool::Pool;
+use crate::pool::{Pool, Tuner};
 use crate::probe::Probe;
 use crate::state::CpuState;
 use crate::steps::{self, Tables, Task};
@@ -14,7 +14,10 @@ use plan::{
     Backend, BufferKind, Control, Freedom, Grant, LoadError, Needs, Op, Plan, Program, Refusal,
     State, Step, Unit, WeightSource,
 };
-use std::{fmt, io, sync::Arc};
+use std::{
+    fmt, io,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 use tensor::Bytes;
 
 /// The name in reports, and the prefix of the scratch buffer's.
@@ -126,6 +129,7 @@ impl Backend for CpuBackend {
         tables.place(&placement);
         let tasks = steps::tasks(&plan, &layout, &placement, &tables, (packed.bytes(), self.isa));
         let pool = Arc::clone(&self.pool);
+        let tuner = Mutex::new(Tuner::new(pool.most()));
         Ok(Arc::new(CpuProgram {
             plan,
             isa: self.isa,
@@ -137,6 +141,7 @@ impl Backend for CpuBackend {
             tables,
             tasks,
             scratch,
+            tuner,
         }))
     }
 }
@@ -153,6 +158,15 @@ pub(crate) struct CpuProgram {
     pub(crate) tables: Tables,
     pub(crate) tasks: Vec<Task>,
     pub(crate) scratch: Bytes,
+    /// Threads of a token.
+    tuner: Mutex<Tuner>,
+}
+
+impl CpuProgram {
+    /// What decides how many threads run a token.
+    pub(crate) fn tuner(&self) -> MutexGuard<'_, Tuner> {
+        self.tuner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl fmt::Debug for CpuProgram {

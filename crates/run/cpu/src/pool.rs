@@ -4,14 +4,17 @@
 //! finished. Between jobs of a run the workers spin, because waking a sleeping thread costs more
 //! than a small layer; when no job comes for about a millisecond they sleep, so that an idle engine
 //! uses no processor. With more threads than processors nobody spins; where a processor serves
-//! someone else besides, fewer workers take part for a while (`pace`). What a job computes never
-//! depends on which worker did which part, nor on how many there were.
+//! someone else besides, fewer workers take part for a while (`pace`); tokens are run by as many as
+//! are worth it (`tune`). What a job computes never depends on which worker did which part, nor on
+//! how many there were.
 #![expect(unsafe_code, reason = "lends a job to other threads for the time of a call")]
 
 mod pace;
 mod parts;
+mod tune;
 
 pub use parts::{Parts, Split, TileMut, Tiles};
+pub(crate) use tune::Tuner;
 
 use core::cell::UnsafeCell;
 use core::num::NonZeroUsize;
@@ -74,6 +77,8 @@ unsafe impl Sync for Shared {}
 
 /// A fixed number of threads that run one job at a time.
 pub struct Pool {
+    /// Threads that may run at a time.
+    most: usize,
     pace: Mutex<Pace>,
     shared: Arc<Shared>,
     workers: Vec<JoinHandle<()>>,
@@ -106,7 +111,7 @@ impl Pool {
             job: UnsafeCell::new(None),
         });
         let pace = Mutex::new(Pace::new(most));
-        let mut pool = Self { pace, shared, workers: Vec::new() };
+        let mut pool = Self { most: most.get(), pace, shared, workers: Vec::new() };
         for index in 1..threads.get() {
             let shared = Arc::clone(&pool.shared);
             let worker = thread::Builder::new()
@@ -122,11 +127,16 @@ impl Pool {
         self.workers.len() + 1
     }
 
+    /// Threads that may run at a time, the caller included.
+    pub(crate) fn most(&self) -> NonZeroUsize {
+        NonZeroUsize::new(self.most).unwrap_or(NonZeroUsize::MIN)
+    }
+
     /// Waits until no one else uses the pool, and takes it.
     pub fn team(&self) -> Team<'_> {
         // A panicking job leaves the pool as it was: `run` has waited for all workers.
         let pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
-        Team { pool: self, tracing: None, pace }
+        Team { pool: self, tracing: None, pace, fixed: None }
     }
 
     /// Calls so many workers, the caller included.
@@ -189,6 +199,8 @@ pub struct Team<'a> {
     pool: &'a Pool,
     tracing: Option<Tracing<'a>>,
     pace: MutexGuard<'a, Pace>,
+    /// Threads that take part whatever the pace.
+    fixed: Option<usize>,
 }
 
 impl<'a> Team<'a> {
@@ -200,7 +212,12 @@ impl<'a> Team<'a> {
     /// Threads that take part now, the caller included: at most the pool's.
     #[expect(clippy::disallowed_methods, reason = "a pause from some threads ends in time")]
     pub fn threads(&mut self) -> usize {
-        self.pace.threads(Instant::now)
+        self.fixed.unwrap_or_else(|| self.pace.threads(Instant::now))
+    }
+
+    /// Lets so many threads take part, of those that may, whatever the others had to wait.
+    pub(crate) fn fix(&mut self, threads: usize) {
+        self.fixed = Some(threads.clamp(1, self.pool.most));
     }
 
     /// Notes what each worker does in the jobs to come, or no longer.
@@ -254,7 +271,9 @@ impl<'a> Team<'a> {
                 thread::yield_now();
             }
         }
-        if let Some(idle) = idle {
+        if let Some(idle) = idle
+            && self.fixed.is_none()
+        {
             self.pace.waited(idle, Instant::now());
         }
         let panicked = shared.panicked.swap(false, Ordering::Relaxed);

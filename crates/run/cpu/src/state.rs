@@ -11,7 +11,7 @@ use crate::pool::Tracing;
 use crate::steps::{Frame, Work};
 use core::ops::Range;
 use plan::{Control, Plan, Port, RunError, Slot, State, Who};
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Instant};
 
 /// A sequence on the processor's cores.
 pub(crate) struct CpuState {
@@ -125,15 +125,23 @@ impl State for CpuState {
         &mut self.values.bytes_mut()[range]
     }
 
+    #[expect(clippy::disallowed_methods, reason = "how many threads are best is a matter of time")]
     fn run(&mut self, extents: &[u64], control: &dyn Control) -> Result<(), RunError> {
         self.check(extents)?;
         let program = &*self.program;
+        let mut team = program.pool.team();
+        // Of one token the number of threads is found by trying.
+        let token = !program.plan.states.is_empty() && extents.first() == Some(&1);
+        let begin = token.then(|| {
+            team.fix(program.tuner().threads());
+            Instant::now()
+        });
         let position = index(self.positions);
         let (tables, scratch) = self.scratch.bytes_mut().split_at_mut(program.tables.len_bytes());
         let tables = numbers_mut(tables);
         program.tables.fill(program.weights.bytes(), position, extents, tables);
         let mut frame = Frame {
-            team: &mut program.pool.team(),
+            team: &mut team,
             isa: program.isa,
             source: &*program.source,
             plan: &program.plan,
@@ -168,6 +176,9 @@ impl State for CpuState {
             let begin = trace.now();
             task.work.run(&mut frame)?;
             tracing.note(Who::All, begin);
+        }
+        if let Some(begin) = begin {
+            program.tuner().ran(begin.elapsed());
         }
         if !program.plan.states.is_empty() {
             self.positions += extents.first().copied().unwrap_or(0);
