@@ -25,6 +25,20 @@ pub struct Freedom {
     /// Operands whose place the result may take, the best first: of each element nothing is read any
     /// more once it is written. The place has to be the whole result's, and no other operand's.
     pub over: Vec<usize>,
+    /// How the result may be a part of a wider value.
+    pub part: Part,
+}
+
+/// How a step's result may be a part of a wider value.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    /// It may not: each value is where a step wrote it.
+    #[default]
+    None,
+    /// In one piece.
+    Whole,
+    /// Also as columns of it: with [`crate::Slot::pitch`].
+    Columns,
 }
 
 /// Why a backend will not run a step.

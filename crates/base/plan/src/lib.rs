@@ -26,7 +26,8 @@ mod plan;
 
 pub use array::ArrayOp;
 pub use backend::{
-    Backend, Control, Freedom, LoadError, Needs, Program, Refusal, RunError, State, Uncontrolled,
+    Backend, Control, Freedom, LoadError, Needs, Part, Program, Refusal, RunError, State,
+    Uncontrolled,
 };
 pub use buffer::{Buffer, BufferId, BufferKind, Promise};
 pub use dim::{Dim, Symbol, SymbolId};

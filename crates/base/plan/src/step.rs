@@ -16,6 +16,9 @@ pub struct Slot {
     pub dtype: DType,
     /// Extents, outermost first; all but the first are fixed, so rows are contiguous.
     pub dims: Vec<Dim>,
+    /// Of a result that is some columns of a wider value: elements from each run of its last dimension
+    /// to the next. Otherwise these stand side by side; what is read always does.
+    pub pitch: Option<u64>,
 }
 
 impl Slot {

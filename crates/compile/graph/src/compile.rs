@@ -4,8 +4,9 @@
 //! A step that only says that the same elements have other extents, or that reads a part of a value in
 //! one piece, is none: its result lies in its operand's bytes, and both live as long as the one that is
 //! needed longer. Where the backend lets a step write over an operand that nothing reads afterwards, both
-//! have one place.
+//! have one place; and where it lets steps write parts of what they are joined to, joining is no step.
 
+mod join;
 mod lives;
 
 use crate::{Fault, Graph, Input, Node, ValueId, memory::ALIGN, passes, verify};
@@ -37,12 +38,15 @@ pub fn compile_for(graph: Graph, backend: &dyn Backend) -> Result<Plan, Fault> {
 /// Says where a step's result may lie; the step's operands have no places yet.
 type Ask<'a> = &'a dyn Fn(&Step, &Plan) -> Freedom;
 
+/// A value's buffer, with its place there.
+type Place = (BufferId, u64);
+
 fn freeze(mut graph: Graph, ask: Ask<'_>) -> Result<Plan, Fault> {
     passes::dead_code::run(&mut graph);
     verify(&graph)?;
     let mut plan = Plan::default();
     let arena = plan.name("arena".into(), BufferKind::Arena, Bytes::ZERO);
-    let mut places: Vec<Option<(BufferId, u64)>> = vec![None; graph.values.len()];
+    let mut places: Vec<Option<Place>> = vec![None; graph.values.len()];
     for (prefix, ports) in [("in", &graph.inputs), ("out", &graph.outputs)] {
         for (name, value) in ports {
             let bytes = Bytes(size(&graph, *value)?);
@@ -53,42 +57,94 @@ fn freeze(mut graph: Graph, ask: Ask<'_>) -> Result<Plan, Fault> {
             places[value.index()] = Some((buffer, 0));
         }
     }
-    let homes = homes(&graph, &mut places);
-    let steps: Vec<&Node> =
-        graph.nodes.iter().filter(|node| homes[node.output.index()].is_own).collect();
-    let mut lives = Lives::of(&graph, &steps, &homes, &places)?;
     plan.symbols.clone_from(&graph.symbols);
     plan.weights = take(&mut graph.weights);
     plan.states = take(&mut graph.states);
-    for (number, node) in steps.iter().enumerate() {
-        let unplaced = |value: ValueId| {
-            let ty = graph.ty(value);
-            Slot { buffer: arena, offset: 0, dtype: ty.dtype, dims: ty.dims.clone() }
-        };
-        for i in ask(&step(node, unplaced), &plan).over {
-            if let Some(Input::Value(value)) = node.inputs.get(i)
-                && lives.overwrite(number, node, (*value, size(&graph, *value)?), &homes)
-            {
-                break;
-            }
+    let unplaced = |value: ValueId| {
+        let ty = graph.ty(value);
+        Slot { buffer: arena, offset: 0, dtype: ty.dtype, dims: ty.dims.clone(), pitch: None }
+    };
+    let freedom: Vec<Freedom> =
+        graph.nodes.iter().map(|node| ask(&step(node, unplaced), &plan)).collect();
+    let mut best = layout(&graph, &freedom, Join::InPlace, places.clone(), arena)?;
+    if best.joined {
+        // What is written early lives longer: no copy is worth more memory.
+        let copied = layout(&graph, &freedom, Join::ByCopies, places, arena)?;
+        if copied.bytes < best.bytes {
+            best = copied;
         }
     }
-    plan.buffers[arena.0 as usize].bytes = lives.place(|value, offset| {
-        places[value.index()] = Some((arena, offset));
-    });
+    let Layout { homes, steps, places, bytes, .. } = best;
+    plan.buffers[arena.0 as usize].bytes = bytes;
 
     let slot = |value: ValueId| {
         let home = homes[value.index()];
         let (buffer, offset) =
             places[home.value.index()].expect("every value that is used has a place");
-        let ty = graph.ty(value);
-        Slot { buffer, offset: offset + home.offset, dtype: ty.dtype, dims: ty.dims.clone() }
+        let (ty, pitch) = (graph.ty(value), home.pitch);
+        Slot { buffer, offset: offset + home.offset, dtype: ty.dtype, dims: ty.dims.clone(), pitch }
     };
     let port = |(name, value): &(_, ValueId)| Port { name: Clone::clone(name), slot: slot(*value) };
     plan.inputs = graph.inputs.iter().map(port).collect();
     plan.outputs = graph.outputs.iter().map(port).collect();
     plan.steps = steps.into_iter().map(|node| step(node, slot)).collect();
     Ok(plan)
+}
+
+/// How operands of concatenations are joined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Join {
+    /// They are written where the result has them, where that goes.
+    InPlace,
+    /// By a step.
+    ByCopies,
+}
+
+/// Where everything lies.
+struct Layout<'g> {
+    /// Whether a concatenation is no step.
+    joined: bool,
+    homes: Vec<Home>,
+    /// The nodes that become steps.
+    steps: Vec<&'g Node>,
+    places: Vec<Option<Place>>,
+    /// What the arena takes.
+    bytes: Bytes,
+}
+
+/// Gives every value a place: inputs and outputs have theirs.
+fn layout<'g>(
+    graph: &'g Graph,
+    freedom: &[Freedom],
+    join: Join,
+    mut places: Vec<Option<Place>>,
+    arena: BufferId,
+) -> Result<Layout<'g>, Fault> {
+    let ids = (0..).map(ValueId).take(graph.values.len());
+    let own = |value| Home { value, offset: 0, pitch: None, is_own: true };
+    let mut homes: Vec<Home> = ids.map(own).collect();
+    let joined = join == Join::InPlace && join::run(graph, freedom, &places, &mut homes);
+    share(graph, &mut homes, &mut places);
+    let mut lives = Lives::default();
+    let mut steps = Vec::new();
+    let own = graph.nodes.iter().zip(freedom).filter(|(n, _)| homes[n.output.index()].is_own);
+    for (number, (node, _)) in own.clone().enumerate() {
+        lives.add(graph, number, node, &homes, &places)?;
+        steps.push(node);
+    }
+    for (number, (node, freedom)) in own.enumerate() {
+        for &i in &freedom.over {
+            if let Some(Input::Value(value)) = node.inputs.get(i)
+                && lives.overwrite(number, node, (*value, size(graph, *value)?), &homes)
+            {
+                break;
+            }
+        }
+    }
+    let bytes = lives.place(|value, offset| {
+        places[value.index()] = Some((arena, offset));
+    });
+    Ok(Layout { joined, homes, steps, places, bytes })
 }
 
 /// The step that a node becomes.
@@ -117,14 +173,14 @@ fn size(graph: &Graph, value: ValueId) -> Result<u64, Fault> {
 struct Home {
     value: ValueId,
     offset: u64,
-    /// Whether the value has bytes of its own, which a step writes.
+    /// Of columns of a wider value: elements from each run of them to the next.
+    pitch: Option<u64>,
+    /// Whether a step writes the value itself: not what it lies in, nor what lies in it.
     is_own: bool,
 }
 
-/// Finds the home of every value; one that an output shares is placed there.
-fn homes(graph: &Graph, places: &mut [Option<(BufferId, u64)>]) -> Vec<Home> {
-    let ids = (0..).map(ValueId).take(graph.values.len());
-    let mut homes: Vec<Home> = ids.map(|value| Home { value, offset: 0, is_own: true }).collect();
+/// Finds the values that lie in others; one that an output shares is placed there.
+fn share(graph: &Graph, homes: &mut [Home], places: &mut [Option<Place>]) {
     let inputs: Vec<ValueId> = graph.inputs.iter().map(|(_, value)| *value).collect();
     for node in &graph.nodes {
         let Some((operand, first)) = within(node) else { continue };
@@ -134,17 +190,16 @@ fn homes(graph: &Graph, places: &mut [Option<(BufferId, u64)>]) -> Vec<Home> {
             continue;
         }
         let Some(place) = places[out.index()] else {
-            homes[out.index()] = Home { value: home.value, offset, is_own: false };
+            homes[out.index()] = Home { offset, is_own: false, ..home };
             continue;
         };
         // An output's buffer is as large as the output, and has one value's bytes.
         let whole = size(graph, home.value).ok() == size(graph, out).ok();
         if whole && places[home.value.index()].is_none() && !inputs.contains(&home.value) {
             places[home.value.index()] = Some(place);
-            homes[out.index()] = Home { value: home.value, offset, is_own: false };
+            homes[out.index()] = Home { offset, is_own: false, ..home };
         }
     }
-    homes
 }
 
 /// The operand whose bytes hold a node's result as they are, and with which element of it the result begins.

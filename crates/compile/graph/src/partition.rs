@@ -297,7 +297,13 @@ pub fn work_of(graph: &Graph, node: usize) -> Work {
 pub fn draft(graph: &Graph) -> Plan {
     let slot = |value: ValueId| {
         let ty = graph.ty(value);
-        Slot { buffer: BufferId(value.0), offset: 0, dtype: ty.dtype, dims: ty.dims.clone() }
+        Slot {
+            buffer: BufferId(value.0),
+            offset: 0,
+            dtype: ty.dtype,
+            dims: ty.dims.clone(),
+            pitch: None,
+        }
     };
     let operand = |input: &Input| match *input {
         Input::Value(value) => Operand::Slot(slot(value)),

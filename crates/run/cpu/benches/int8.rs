@@ -114,7 +114,7 @@ fn network(image: [u64; 3], layers: &[Layer]) -> (Plan, Vec<u64>) {
         let bytes = Bytes(h * w * c).align_up(64);
         let buffer: BufferId = plan.name("value".into(), kind, bytes);
         let dims = [1, h, w, c].map(Dim::Fixed).to_vec();
-        Slot { buffer, offset: 0, dtype: DType::I8, dims }
+        Slot { buffer, offset: 0, dtype: DType::I8, dims, pitch: None }
     };
     let mut image = image;
     let mut x = slot(&mut plan, BufferKind::Io, image);

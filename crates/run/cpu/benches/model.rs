@@ -72,7 +72,8 @@ struct Builder {
 impl Builder {
     fn step(&mut self, op: Op, inputs: Vec<Operand>, rows: Dim, width: u64) -> Slot {
         let dims = vec![rows, Dim::Fixed(width)];
-        let output = Slot { buffer: BufferId(0), offset: self.end, dtype: DType::F32, dims };
+        let output =
+            Slot { buffer: BufferId(0), offset: self.end, dtype: DType::F32, dims, pitch: None };
         self.end += (rows.max(&self.plan.symbols) * width * 4).next_multiple_of(64);
         self.plan.steps.push(Step { op, inputs, output: output.clone(), layer: None });
         output
@@ -113,7 +114,7 @@ fn model(positions: u64) -> Plan {
     let mut inputs = Vec::new();
     for (name, rows, max) in [("ids", TOKENS, CHUNK), ("rows", CHOSEN, 1)] {
         let buffer = b.plan.name(name.into(), BufferKind::Io, Bytes(max * 4));
-        let slot = Slot { buffer, offset: 0, dtype: DType::U32, dims: vec![rows] };
+        let slot = Slot { buffer, offset: 0, dtype: DType::U32, dims: vec![rows], pitch: None };
         b.plan.inputs.push(Port { name: name.into(), slot: slot.clone() });
         inputs.push(Operand::Slot(slot));
     }

@@ -37,13 +37,18 @@ impl Layout {
         Self { bases, bytes: end }
     }
 
-    /// The bytes of a slot, with every symbol at its bound.
+    /// The bytes of a slot, with every symbol at its bound; of columns, all that they stand in.
     ///
     /// # Panics
     /// As [`Layout::view`].
     pub(crate) fn bytes(&self, slot: &Slot, symbols: &[Symbol]) -> Range<usize> {
         let start = index(self.bases[slot.buffer.0 as usize] + slot.offset);
         let elements: u64 = slot.dims.iter().map(|dim| dim.max(symbols)).product();
+        let columns = slot.dims.last().map_or(1, |dim| dim.max(symbols));
+        let elements = match slot.pitch {
+            Some(pitch) => (elements.checked_div(columns).unwrap_or(1) - 1) * pitch + columns,
+            None => elements,
+        };
         start..start + index(elements * slot.dtype.bytes())
     }
 

@@ -4,16 +4,16 @@
 //! A result that takes an operand's place goes on with the operand's life, which ends where its own begins;
 //! so no step has more bytes alive than before.
 
-use super::{Home, size};
+use super::{Home, Place, size};
 use crate::{
     Fault, Graph, Input, Node, ValueId,
     memory::{self, Life},
 };
 use alloc::{vec, vec::Vec};
-use plan::BufferId;
 use tensor::Bytes;
 
 /// Lives of all values that steps write and that are no input or output.
+#[derive(Default)]
 pub(super) struct Lives {
     list: Vec<Life>,
     values: Vec<ValueId>,
@@ -22,31 +22,32 @@ pub(super) struct Lives {
 }
 
 impl Lives {
-    /// The lives of what `steps` write.
-    pub(super) fn of(
+    /// Adds step `number`, which `node` becomes, behind those before it.
+    pub(super) fn add(
+        &mut self,
         graph: &Graph,
-        steps: &[&Node],
+        number: usize,
+        node: &Node,
         homes: &[Home],
-        places: &[Option<(BufferId, u64)>],
-    ) -> Result<Self, Fault> {
-        let of_value = vec![None; graph.values.len()];
-        let mut lives = Self { list: Vec::new(), values: Vec::new(), of_value };
-        for (step, node) in steps.iter().enumerate() {
-            for input in &node.inputs {
-                if let Input::Value(value) = input
-                    && let Some(life) = lives.of_value[homes[value.index()].value.index()]
-                {
-                    lives.list[life].last = step;
-                }
-            }
-            if places[node.output.index()].is_none() {
-                lives.of_value[node.output.index()] = Some(lives.list.len());
-                lives.values.push(node.output);
-                let bytes = size(graph, node.output)?;
-                lives.list.push(Life { bytes, first: step, last: step });
+        places: &[Option<Place>],
+    ) -> Result<(), Fault> {
+        self.of_value.resize(graph.values.len(), None);
+        for input in &node.inputs {
+            if let Input::Value(value) = input
+                && let Some(life) = self.of_value[homes[value.index()].value.index()]
+            {
+                self.list[life].last = number;
             }
         }
-        Ok(lives)
+        let value = homes[node.output.index()].value;
+        if let Some(life) = self.of_value[value.index()] {
+            self.list[life].last = number;
+        } else if places[value.index()].is_none() {
+            self.of_value[value.index()] = Some(self.list.len());
+            self.values.push(value);
+            self.list.push(Life { bytes: size(graph, value)?, first: number, last: number });
+        }
+        Ok(())
     }
 
     /// Puts the result of step `number`, which `node` becomes, in the place of an operand of so many

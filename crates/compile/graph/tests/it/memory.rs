@@ -102,7 +102,8 @@ output v9 \"crooked\"
     assert_eq!(plan.outputs[1].slot.dims.len(), 1);
 }
 
-/// Lets sums take the place of either operand, and other functions that of their only one.
+/// Lets sums take the place of either operand, and other functions that of their only one; functions of
+/// one element may be columns of something, others only whole parts.
 #[derive(Debug)]
 struct Free;
 
@@ -121,7 +122,8 @@ impl Backend for Free {
             "map" => vec![0],
             _ => vec![],
         };
-        Freedom { over }
+        let part = if step.op.name() == "map" { Part::Columns } else { Part::Whole };
+        Freedom { over, part }
     }
 
     fn load(
@@ -178,6 +180,48 @@ output v12 \"y\"
     assert_eq!(taken, want, "{names:?}");
     let apart = compile(graph).unwrap();
     assert!(plan.bytes_of(BufferKind::Arena) < apart.bytes_of(BufferKind::Arena));
+}
+
+#[test]
+fn what_is_joined_is_written_where_the_whole_has_it() {
+    // The first two concatenations are none any more; the others join an input, a value twice, what is
+    // read elsewhere or cannot be columns, and columns that would begin between two lines.
+    let text = "\
+input v0 \"x\" F32 [4, 16]
+v1 = map(v0) fn=exp
+v2 = map(v0) fn=abs
+v3 = concat(v1, v2) axis=1
+v4 = map(v3) fn=exp
+v5 = zip(v3, v4) fn=add
+v6 = concat(v4, v5) axis=0
+v7 = concat(v4, v5) axis=1
+v8 = concat(v0, v2) axis=1
+v9 = map(v6) fn=abs
+v10 = concat(v9, v9) axis=0
+v11 = view(v7) dims=[4,8] strides=[64,1] offset=3
+v12 = map(v11) fn=exp
+v13 = map(v11) fn=abs
+v14 = concat(v12, v13) axis=1
+output v8 \"y8\"
+output v10 \"y10\"
+output v14 \"y14\"
+";
+    let text = text.replace("v8 = concat(v0, v2)", "v15 = map(v0) fn=sqrt\nv8 = concat(v0, v15)");
+    let graph = text::parse(&text).unwrap();
+    let plan = compile_for(graph.clone(), &Free).unwrap();
+    let joined = |step: &&Step| step.op.name() == "concat";
+    let steps: Vec<&Step> = plan.steps.iter().collect();
+    assert_eq!(steps.iter().copied().filter(joined).count(), 4);
+    // Columns of `v3`, and then rows of `v6`, the second of which is no function of one element.
+    let [exp, abs, read] = [0, 1, 2].map(|i| steps[i]);
+    assert_eq!((exp.output.pitch, abs.output.pitch), (Some(32), Some(32)));
+    assert_eq!(abs.output.offset, exp.output.offset + 64);
+    assert_eq!((read.slot(0).offset, read.slot(0).pitch), (exp.output.offset, None));
+    let sum = steps[3];
+    assert_eq!((sum.output.offset, sum.output.pitch), (read.output.offset + 4 * 32 * 4, None));
+    let apart = compile(graph).unwrap();
+    assert_eq!(apart.steps.iter().filter(joined).count(), 6);
+    assert!(plan.bytes_of(BufferKind::Arena) <= apart.bytes_of(BufferKind::Arena));
 }
 
 #[test]

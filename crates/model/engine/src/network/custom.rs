@@ -141,7 +141,13 @@ impl fmt::Display for Called {
 fn name(plan: &mut Plan, name: String, dtype: DType, dims: Shape) -> Slot {
     let bytes = Bytes(size(dtype, dims) as u64);
     let buffer: BufferId = plan.name(name, BufferKind::Arena, bytes);
-    Slot { buffer, offset: 0, dtype, dims: dims.iter().map(|&n| Dim::Fixed(n)).collect() }
+    Slot {
+        buffer,
+        offset: 0,
+        dtype,
+        dims: dims.iter().map(|&n| Dim::Fixed(n)).collect(),
+        pitch: None,
+    }
 }
 
 /// Bytes of an array, which the importer has checked.

@@ -43,12 +43,28 @@ impl<'a, T> Tiles<'a, T> {
     /// # Panics
     /// If `out` is no whole number of rows, or a tile would be empty.
     pub fn new(out: &'a mut [T], columns: usize, tile_rows: usize, tile_columns: usize) -> Self {
+        Self::apart(out, [columns, columns], tile_rows, tile_columns)
+    }
+
+    /// The same of rows of so many columns that are so far apart: `[columns, pitch]`; what stands behind
+    /// the last row's columns may be missing.
+    ///
+    /// # Panics
+    /// As [`Tiles::new`], or if rows overlap.
+    pub fn apart(
+        out: &'a mut [T],
+        [columns, pitch]: [usize; 2],
+        tile_rows: usize,
+        tile_columns: usize,
+    ) -> Self {
         assert!(columns > 0 && tile_rows > 0 && tile_columns > 0, "empty tiles");
-        assert!(out.len().is_multiple_of(columns), "whole rows");
+        assert!(columns <= pitch, "rows overlap");
+        let rest = out.len() % pitch;
+        assert!(rest == 0 || rest >= columns, "whole rows");
         Self {
             base: out.as_mut_ptr(),
-            stride: columns,
-            rows: out.len() / columns,
+            stride: pitch,
+            rows: out.len().div_ceil(pitch),
             columns,
             tile_rows,
             tile_columns,

@@ -25,11 +25,11 @@ pub(crate) use packing::Packing;
 use facts::{Choice, Facts};
 
 use super::{Frame, Maker};
-use crate::layout::{numbers, numbers_mut};
+use crate::layout::{index, numbers, numbers_mut};
 use crate::pool::{Parts, Team};
 use core::ops::Range;
 use kernels::{Isa, gemm::Residual};
-use plan::{ArrayOp, Freedom, Operand, Plan, RunError, Slot, Step};
+use plan::{ArrayOp, Freedom, Operand, Part, Plan, RunError, Slot, Step};
 use reference::Out;
 use std::sync::{Mutex, PoisonError};
 use tensor::cast::Number;
@@ -71,6 +71,8 @@ pub(crate) struct Array {
     row: Option<usize>,
     /// The operand whose place the result takes.
     over: Option<usize>,
+    /// Elements from each run of the result's last dimension to the next, if they lie apart.
+    pitch: Option<usize>,
 }
 
 /// Kernels that do without floats.
@@ -103,7 +105,13 @@ pub(super) fn scratch(step: &Step, op: &ArrayOp, plan: &Plan, threads: usize) ->
 
 /// Where a step's result may lie.
 pub(super) fn freedom(step: &Step, plan: &Plan) -> Freedom {
-    let over = match Facts::of(step, plan).map(|facts| facts.choice()) {
+    let choice = Facts::of(step, plan).map(|facts| facts.choice());
+    let part = match &choice {
+        Some(Choice::Product(product)) if product.is_one() => Part::Columns,
+        Some(Choice::Squares(_)) => Part::Columns,
+        _ => Part::Whole,
+    };
+    let over = match choice {
         // The residual, of which each element is read before its sum is stored.
         Some(Choice::Product(_) | Choice::Squares(_) | Choice::Matrices(_) | Choice::Spread(_)) => {
             vec![3]
@@ -114,7 +122,7 @@ pub(super) fn freedom(step: &Step, plan: &Plan) -> Freedom {
         Some(Choice::Slide(_) | Choice::Cells(_) | Choice::Resized(_) | Choice::Reference)
         | None => vec![],
     };
-    Freedom { over }
+    Freedom { over, part }
 }
 
 /// Who computes a step, on what.
@@ -136,6 +144,8 @@ struct Operands<'a> {
     weights: &'a [u8],
     /// The operand in whose place the result is written: it is read there alone.
     over: Option<usize>,
+    /// Elements from each run of the result's last dimension to the next, if they lie apart.
+    pitch: Option<usize>,
 }
 
 impl<'a> Operands<'a> {
@@ -218,7 +228,8 @@ impl Array {
             facts.and_then(|facts| plain::Plain::new(&facts)).map(Quick::Plain)
         };
         let quick = quick.or_else(moves).or_else(plain);
-        Self { op, inputs, out, kernel, quick, row, over }
+        let pitch = step.output.pitch.map(index);
+        Self { op, inputs, out, kernel, quick, row, over, pitch }
     }
 
     pub(super) fn run(&self, frame: &mut Frame<'_, '_>) -> Result<(), RunError> {
@@ -235,6 +246,7 @@ impl Array {
             shift: self.out.bytes.end,
             weights: frame.weights,
             over: self.over,
+            pitch: self.pitch,
         };
         let worker = &mut Worker { team: frame.team, isa: frame.isa, scratch: frame.scratch };
         match &self.quick {
@@ -297,7 +309,7 @@ impl Array {
             }
         };
         if let Some(row) = self.row {
-            let width = row * crate::layout::index(dtype.bytes());
+            let width = row * index(dtype.bytes());
             worker.team.rows(out, width, &Parts::none(), |_, first, bytes| {
                 let mut out = Out::part(dtype, dims, first * row, bytes);
                 note(reference::run(&self.op, inputs, &mut out, &mut []));
@@ -336,7 +348,7 @@ fn row(dims: &[u64]) -> usize {
         rows >= 64
     });
     let behind = leading.map_or(dims.len(), |last| last + 1);
-    crate::layout::index(dims[behind..].iter().product())
+    index(dims[behind..].iter().product())
 }
 
 /// About how many elementary operations a step takes.

@@ -21,7 +21,13 @@ impl Network {
         let bytes = Bytes(dims.iter().product::<u64>() * dtype.bytes()).align_up(64);
         let name = format!("value {}", self.plan.buffers.len());
         let buffer = self.plan.name(name, kind, bytes);
-        Slot { buffer, offset: 0, dtype, dims: dims.iter().map(|&dim| Dim::Fixed(dim)).collect() }
+        Slot {
+            buffer,
+            offset: 0,
+            dtype,
+            dims: dims.iter().map(|&dim| Dim::Fixed(dim)).collect(),
+            pitch: None,
+        }
     }
 
     pub(crate) fn weight(&mut self, dtype: DType, dims: &[u64], bytes: &[u8]) -> Value {

@@ -72,7 +72,7 @@ fn network(
 /// of each operand that the backend allows.
 fn check_weights(op: ArrayOp, computed: usize, ty: DType, inputs: &[&[u64]], out: &[u64]) {
     let (n, given) = network(op, (computed, None), ty, inputs, out);
-    let over = backend(1).freedom(&n.plan.steps[0], &n.plan).over;
+    let Freedom { over, part } = backend(1).freedom(&n.plan.steps[0], &n.plan);
     let bytes: Vec<&[u8]> = given.iter().map(|x| cast::to_bytes(x)).collect();
     let want = expected(&n, &bytes).remove(0);
     let want: &[f32] = cast::from_bytes(&want).unwrap();
@@ -104,10 +104,45 @@ fn check_weights(op: ArrayOp, computed: usize, ty: DType, inputs: &[&[u64]], out
             assert!(first == state.output(0), "{op:?} in place of operand {i}");
         }
     }
+    if part == Part::Columns {
+        check_columns(op, (computed, ty), inputs, out, &first);
+    }
     let found: &[f32] = cast::from_bytes(&first).unwrap();
     for (i, (found, want)) in found.iter().zip(want).enumerate() {
         let error = (found - want).abs();
         assert!(error <= 2e-5 * want.abs().max(1.0), "{op:?} {inputs:?} at {i}: {found}, {want}");
+    }
+}
+
+/// The same with the result as columns of a wider value, whose others stay as they are.
+fn check_columns(
+    op: ArrayOp,
+    (computed, ty): (usize, DType),
+    inputs: &[&[u64]],
+    out: &[u64],
+    want: &[u8],
+) {
+    let (mut n, given) = network(op, (computed, None), ty, inputs, out);
+    let columns = *out.last().unwrap();
+    let mut dims = out.to_vec();
+    *dims.last_mut().unwrap() = columns + 32;
+    let wide = n.slot(BufferKind::Io, DType::F32, &dims);
+    let (buffer, pitch) = (wide.buffer, Some(columns + 32));
+    n.plan.steps[0].output = Slot { buffer, offset: 64, pitch, ..n.plan.steps[0].output.clone() };
+    n.plan.outputs[0].slot = wide;
+    let memory = Arc::new(n.memory);
+    let columns = usize::try_from(columns * 4).unwrap();
+    for threads in [1, 3] {
+        let mut state = load(&n.plan, &memory, &backend(threads));
+        for (port, numbers) in given.iter().enumerate() {
+            state.input(port).copy_from_slice(cast::to_bytes(numbers));
+        }
+        state.run(&[], &Uncontrolled).unwrap();
+        let rows = state.output(0).chunks_exact(columns + 128);
+        for (row, want) in rows.zip(want.chunks_exact(columns)) {
+            assert!(row[64..64 + columns] == *want, "{op:?} as columns");
+            assert!(row[..64].iter().chain(&row[64 + columns..]).all(|byte| *byte == 0), "{op:?}");
+        }
     }
 }
 

@@ -65,6 +65,7 @@ impl Builder {
             offset: self.end,
             dtype: DType::F32,
             dims: vec![rows, Dim::Fixed(width)],
+            pitch: None,
         };
         self.end += (rows.max(&self.plan.symbols) * width * 4).next_multiple_of(64);
         slot
@@ -76,7 +77,7 @@ impl Builder {
         let mut dims = vec![rows];
         dims.extend(width.map(Dim::Fixed));
         let dtype = if width.is_some() { DType::F32 } else { DType::U32 };
-        let slot = Slot { buffer, offset: 0, dtype, dims };
+        let slot = Slot { buffer, offset: 0, dtype, dims, pitch: None };
         self.plan.inputs.push(Port { name: name.into(), slot: slot.clone() });
         slot
     }

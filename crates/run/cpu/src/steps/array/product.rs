@@ -82,6 +82,11 @@ impl Product {
         Self { halves: true, ..self }
     }
 
+    /// Whether it is one product, whose rows may lie apart.
+    pub(super) fn is_one(&self) -> bool {
+        self.batch == 1
+    }
+
     /// How its columns are packed.
     pub(super) fn packing(&self) -> Packing {
         if !self.filters {
@@ -134,7 +139,8 @@ impl Product {
         let (bias, residual): (&[f32], &[f32]) = (operands.elements(2), operands.elements(3));
         let [piece, pieces] = self.pieces();
         let (isa, k, width) = (worker.isa, piece * pieces, groups * columns);
-        let rows = out.len() / (batch * width);
+        let pitch = operands.pitch.unwrap_or(width);
+        let rows = out.len().div_ceil(pitch) / batch;
         let line = if self.reading == Reading::Pixels { 1 } else { self.window.output[1] };
         let grid = Grid::new(isa, worker.team.threads_max(), [rows, k, columns], groups, line);
         let small = rows.saturating_mul(k).saturating_mul(width) < SMALL;
@@ -156,8 +162,10 @@ impl Product {
             let x = &x[b * (x.len() / batch)..][..x.len() / batch];
             let panels = &panels[b * groups * group_len..][..groups * group_len];
             let part = b * rows * width..(b + 1) * rows * width;
+            let own = if batch == 1 { 0..out.len() } else { part.clone() };
             let residual = residual.get(part.clone()).unwrap_or_default();
-            let mut tiles = [Tiles::new(&mut out[part], width, grid.rows, grid.columns)];
+            let tiles = Tiles::apart(&mut out[own], [width, pitch], grid.rows, grid.columns);
+            let mut tiles = [tiles];
             worker.team.tiles(&mut tiles, &parts, split, |scratch, _, mut tile| {
                 let (offsets, copies) = scratch.split_at_mut(offsets_bytes);
                 let offsets: &mut [u32] = numbers_mut(offsets);

@@ -130,8 +130,9 @@ impl Squares {
     pub(super) fn run(&self, worker: &mut Worker<'_, '_>, operands: Operands<'_>, out: &mut [f32]) {
         let (x, residual): (&[f32], &[f32]) = (operands.elements(0), operands.elements(3));
         let window = &self.image.window;
-        let image_len = window.output.iter().product::<usize>() * self.columns;
-        for (n, out) in out.chunks_exact_mut(image_len).enumerate() {
+        let pixels = window.output.iter().product::<usize>();
+        let (image_len, pitch) = (pixels * self.columns, operands.pitch.unwrap_or(self.columns));
+        for (n, out) in out.chunks_mut(pixels * pitch).enumerate() {
             let run = Run {
                 of: self,
                 isa: worker.isa,
@@ -140,6 +141,7 @@ impl Squares {
                 bias: operands.elements(2),
                 residual: residual.get(n * image_len..).unwrap_or_default(),
                 operands,
+                pitch,
             };
             if self.is_apart(worker.team.threads_max()) {
                 run.apart(worker, out);
@@ -159,6 +161,8 @@ struct Run<'a> {
     bias: &'a [f32],
     residual: &'a [f32],
     operands: Operands<'a>,
+    /// Numbers from each pixel of the result to the next.
+    pitch: usize,
 }
 
 /// Some rows of squares whose values are there.
@@ -180,7 +184,7 @@ impl Run<'_> {
         let line = image.square.side() * image.window.output[1];
         let each = values_bytes + sums_bytes;
         let parts = Parts::new(&mut worker.scratch[..each * worker.team.threads_max()], each);
-        let mut tiles = Tiles::new(out, columns, line, columns);
+        let mut tiles = Tiles::apart(out, [columns, self.pitch], line, columns);
         worker.team.bands(&mut tiles, &parts, Split::Runs(1), |scratch, mut tile| {
             let (values, sums) = scratch.split_at_mut(values_bytes);
             let (values, sums) = (numbers_mut(values), numbers_mut(sums));
@@ -215,7 +219,7 @@ impl Run<'_> {
         let threads = worker.team.threads_max();
         let (values, sums) = worker.scratch.split_at_mut(values_bytes);
         let values: &mut [f32] = numbers_mut(values);
-        for (i, out) in out.chunks_mut(rows_at_once * side * width * columns).enumerate() {
+        for (i, out) in out.chunks_mut(rows_at_once * side * width * self.pitch).enumerate() {
             let first_row = i * rows_at_once;
             let count = rows_at_once.min(down - first_row) * across;
             let mut tiles = [Tiles::new(&mut *values, pitch, points, channels)];
@@ -235,7 +239,7 @@ impl Run<'_> {
             let there = Values { numbers: &*values, first_row, origin: first_row };
             let parts = Parts::new(&mut sums[..sums_bytes * threads], sums_bytes);
             let tall = self.of.rows_together() * side * width;
-            let mut tiles = [Tiles::new(out, columns, tall, LANES)];
+            let mut tiles = [Tiles::apart(out, [columns, self.pitch], tall, LANES)];
             worker.team.tiles(&mut tiles, &parts, Split::Runs(1), |scratch, _, tile| {
                 self.tile(&there, numbers_mut(scratch), tile);
             });

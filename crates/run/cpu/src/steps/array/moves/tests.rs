@@ -34,6 +34,7 @@ fn check(op: &ArrayOp, dtype: DType, operands: &[&[u64]], dims: &[u64]) {
         shift: 0,
         weights: &[],
         over: None,
+        pitch: None,
     };
     let mut team = pool.team();
     let worker = &mut Worker { team: &mut team, isa: Isa::detect(), scratch: &mut [] };
