@@ -39,14 +39,12 @@ const COLUMNS: usize = PANELS * LANES;
 /// Channels and filters below which transforms cost what multiplications save.
 const NARROW: usize = 16;
 
-/// Squares below which transformed filters, which are more numbers, cost more to read.
-const FEW: usize = 36;
+/// Large squares below which small ones are taken, whose transformed filters are fewer numbers to
+/// read and which leave less of their last row and column unused.
+const FEW_LARGE: usize = 36;
 
-/// The same for pairs of channel and filter that are few.
-const FEW_OF_SMALL: usize = 16;
-
-/// The most pairs that are few.
-const SMALL: usize = 1 << 17;
+/// Small squares below which reading the transformed filters costs more than is saved.
+const FEW_SMALL: usize = 16;
 
 /// A convolution by squares.
 #[derive(Clone, Copy, Debug)]
@@ -68,10 +66,9 @@ impl Squares {
         }
         let of = |square| Self { image: winograd::Squares { window, square }, columns, ending };
         let count = |square| of(square).image.extents().iter().product::<usize>();
-        let few = if channels * columns <= SMALL { FEW_OF_SMALL } else { FEW };
-        if count(Square::Four) >= FEW {
+        if count(Square::Four) >= FEW_LARGE {
             Some(of(Square::Four))
-        } else if count(Square::Two) >= few {
+        } else if count(Square::Two) >= FEW_SMALL {
             Some(of(Square::Two))
         } else {
             None
