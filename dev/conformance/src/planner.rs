@@ -4,6 +4,7 @@
 //! All but one of the networks must reach it, and values of a network of usual size must be placed again,
 //! as for other extents, in less than a millisecond.
 
+use core::ops::Range;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -86,31 +87,77 @@ pub(crate) fn check(fixtures: &Fixtures) -> Result<Report> {
 }
 
 /// When which bytes of the arena hold something that is still read.
+///
+/// A result that is written over an operand goes on with the operand's bytes; columns of a joined
+/// value are that value's, from the first that are written.
 fn lives(plan: &Plan) -> Vec<Life> {
-    let arena = |slot: &Slot| {
-        let kind = plan.buffers[slot.buffer.0 as usize].kind;
-        let elements: u64 = slot.dims.iter().map(|dim| dim.max(&plan.symbols)).product();
-        (kind == BufferKind::Arena)
-            .then(|| slot.offset..slot.offset + elements * slot.dtype.bytes())
-    };
-    let mut ranges = Vec::new();
-    let mut lives: Vec<Life> = Vec::new();
+    let mut held: Vec<Held> = Vec::new();
     for (step, what) in plan.steps.iter().enumerate() {
-        for input in &what.inputs {
-            let Operand::Slot(slot) = input else { continue };
-            let Some(range) = arena(slot) else { continue };
-            // The last that was written there.
-            let place = ranges.iter().rposition(|held: &std::ops::Range<u64>| {
-                held.start <= range.start && range.end <= held.end
-            });
-            if let Some(life) = place.and_then(|place| lives.get_mut(place)) {
-                life.last = step;
+        for range in what.inputs.iter().filter_map(|input| read(plan, input)) {
+            // The last that were written there, one or several side by side.
+            let mut rest = vec![range];
+            for known in held.iter_mut().rev() {
+                let before = rest.len();
+                let pieces = rest.iter().flat_map(|part| without(part, &known.range));
+                let pieces: Vec<Range<u64>> = pieces.collect();
+                let touched = pieces.len() != before || pieces != rest;
+                if touched {
+                    (known.life.last, known.open) = (step, false);
+                }
+                rest = pieces;
             }
         }
-        if let Some(range) = arena(&what.output) {
-            lives.push(Life { bytes: range.end - range.start, first: step, last: step });
-            ranges.push(range);
+        let Some(range) = arena(plan, &what.output) else { continue };
+        let columns = what.output.pitch.is_some();
+        let range = if columns { joined(plan, step, &what.output, range) } else { range };
+        let goes_on = |known: &&mut Held| {
+            known.range == range && (known.life.last == step || (columns && known.open))
+        };
+        if let Some(known) = held.iter_mut().rev().find(goes_on) {
+            (known.life.last, known.open) = (step, columns);
+        } else {
+            let life = Life { bytes: range.end - range.start, first: step, last: step };
+            held.push(Held { range, life, open: columns });
         }
     }
-    lives
+    held.into_iter().map(|known| known.life).collect()
+}
+
+/// Bytes of the arena that hold something.
+struct Held {
+    range: Range<u64>,
+    life: Life,
+    /// Whether more columns may come.
+    open: bool,
+}
+
+/// The bytes of the arena that a slot's elements take, side by side.
+fn arena(plan: &Plan, slot: &Slot) -> Option<Range<u64>> {
+    let kind = plan.buffers[slot.buffer.0 as usize].kind;
+    let elements: u64 = slot.dims.iter().map(|dim| dim.max(&plan.symbols)).product();
+    let bytes = elements * slot.dtype.bytes();
+    (kind == BufferKind::Arena).then(|| slot.offset..slot.offset + bytes)
+}
+
+/// The bytes of the arena that an operand reads.
+fn read(plan: &Plan, input: &Operand) -> Option<Range<u64>> {
+    let Operand::Slot(slot) = input else { return None };
+    arena(plan, slot)
+}
+
+/// The value that some columns belong to: the first that is read around them and is as large.
+fn joined(plan: &Plan, step: usize, slot: &Slot, own: Range<u64>) -> Range<u64> {
+    let width = slot.dims.last().map_or(1, |dim| dim.max(&plan.symbols));
+    let bytes = (own.end - own.start) / width.max(1) * slot.pitch.unwrap_or(width);
+    let reads = plan.steps[step..].iter().flat_map(|later| &later.inputs);
+    let mut around = reads.filter_map(|input| read(plan, input));
+    let whole = around.find(|range| range.contains(&own.start) && range.end - range.start == bytes);
+    whole.unwrap_or(own)
+}
+
+/// What is left of a range.
+fn without(range: &Range<u64>, taken: &Range<u64>) -> impl Iterator<Item = Range<u64>> {
+    let before = range.start..range.end.min(taken.start);
+    let behind = range.start.max(taken.end)..range.end;
+    [before, behind].into_iter().filter(|part| part.start < part.end)
 }
