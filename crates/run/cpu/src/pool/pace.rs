@@ -4,8 +4,10 @@
 //! now and then, and all others wait at the end of the job: with two processors and one foreign
 //! thread, a small model kept 28 % of its rate on two threads, where one thread alone keeps 58 %.
 //! So when more time is lost with waiting than a thread is worth, one fewer takes part; after a
-//! pause, which becomes longer each time that it was not over, all are tried again. Two pools that
-//! share processors come to share them out this way. Only times enter here, no clock.
+//! pause, which becomes longer each time that it was not over, all are tried again. Once they went
+//! well for as long as they paused, the next pause is short again: who came and went does not cost
+//! what one who stays does. Two pools that share processors come to share them out this way. Only
+//! times enter here, no clock.
 
 use core::num::NonZeroUsize;
 use core::time::Duration;
@@ -79,7 +81,7 @@ impl Pace {
         let rate = 1.0 - self.lost.as_secs_f64() / elapsed.as_secs_f64();
         if rate < 0.9 * (self.now - 1) as f64 / self.now as f64 {
             self.now -= 1;
-            let calm = self.until.is_none_or(|until| now - until > PAUSE_MAX);
+            let calm = self.until.is_none_or(|until| now - until > self.pause);
             self.pause = if calm { PAUSE_MIN } else { (self.pause * 2).min(PAUSE_MAX) };
             self.until = Some(now + self.pause);
         }
@@ -123,6 +125,17 @@ mod tests {
         now += PAUSE_MAX + MS;
         run(&mut pace, &mut now, 56 * MS, 2 * MS);
         assert_eq!(pace.pause, PAUSE_MIN);
+    }
+
+    #[test]
+    fn who_comes_and_goes_costs_short_pauses() {
+        let (mut pace, mut now) = pace(2);
+        for _ in 0..5 {
+            run(&mut pace, &mut now, 56 * MS, 3 * MS);
+            assert_eq!((pace.threads(|| now), pace.pause), (1, PAUSE_MIN));
+            now += 2 * PAUSE_MIN + MS;
+            assert_eq!(pace.threads(|| now), 2);
+        }
     }
 
     #[test]
